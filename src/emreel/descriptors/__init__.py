@@ -1,0 +1,1 @@
+"""Descriptors: what a patch of a frame looks like, as numbers."""

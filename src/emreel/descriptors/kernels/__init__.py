@@ -1,0 +1,1 @@
+"""Fast single-threaded kernels, one frame in, one array out."""
