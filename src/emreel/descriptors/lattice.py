@@ -18,7 +18,9 @@ The lock-in follows the geometric phase analysis of M. J. Hytch, E. Snoeck, R. K
 (1998) 131, of which it keeps the amplitude; the average over like neighbours is a bilateral filter with the
 amplitude as its guide, computed on levels of the guide (F. Durand, J. Dorsey, ACM Trans. Graphics 21 (2002) 257).
 
-A movie without any lattice is described by its intensity and its roughness at two scales.
+A movie without any lattice is described by its intensity alone (sigma 6 px): what differs from the movie's
+median by less than three times the noise counts as the median (soft threshold), else the noise of an almost
+empty frame would outweigh one small particle in it.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ Image = npt.NDArray[np.float32]
 #: Every Gaussian ends at this many sigma; the halo is the sum of these reaches.
 REACH_SIGMAS = 3.0
 #: The period that stands for a movie without a lattice, px: it sets the smoothing.
-PLAIN_PERIOD_PX = 8.0
+PLAIN_PERIOD_PX = 4.0
+#: Intensities of a movie without a lattice count from so many times their noise on.
+PLAIN_THRESHOLD = 3.0
 #: The working grid is never wider than this share of the period.
 GRID_PERIODS = 0.6
 LARGEST_STRIDE = 8
@@ -56,6 +60,8 @@ NOISE_BAND = (0.3, 0.48)
 LARGEST_INTENSITY_WEIGHT = 1.5
 #: Levels of total amplitude, 0 to 1, between which the intensity's average is interpolated.
 GUIDE_LEVELS = 9
+#: Median of the absolute value of a standard normal variable.
+MEDIAN_OF_NORMAL = 0.6745
 #: Sigma of the counts before that average, in d: enough to even out the columns of atoms.
 FINE_PERIODS = 0.5
 #: Ring of a polycrystal: orientations over half a turn at which the lock-in is done.
@@ -76,6 +82,7 @@ class Lattice:
     noise_power : variance a pixel of the white noise in z.
     amplitude_global : typical total amplitude |A| of the movie's crystals, in z.
     intensity_weight : factor of the channel log(counts).
+    plain_log_counts, plain_noise : without a lattice, the median of log(counts) and its noise.
     mean_counts, zero_counts : the movie's mean, and what its detector reports for no electron.
     mean_periods, lockin_periods, energy_periods, intensity_periods : Gaussian sigmas of steps 1, 2, 3, 5, in d.
     contrast_periods, contrast_floor : reach of the local maximum of step 4, in d; share of A_global in it.
@@ -96,6 +103,8 @@ class Lattice:
     intensity_weight: float = 1.0
     mean_counts: float = 1.0
     zero_counts: float = 0.0
+    plain_log_counts: float = 0.0
+    plain_noise: float = 0.0
     mean_periods: float = 1.5
     lockin_periods: float = 0.8
     energy_periods: float = 0.8
@@ -119,9 +128,7 @@ class Lattice:
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """One amplitude a g vector, then the intensity (and the roughness at two scales without a lattice)."""
-        if not self.g_vectors:
-            return tuple(Feature(name) for name in ("log_counts", "log_roughness", "log_coarse_roughness"))
+        """One amplitude a g vector, then the intensity."""
         amplitudes = tuple(Feature(f"amplitude({gy:+.4f},{gx:+.4f})") for gy, gx in self.g_vectors)
         return (*amplitudes, Feature("log_counts"))
 
@@ -134,8 +141,6 @@ class Lattice:
             around = self._contrast_radius
             around += sum(_radius(self._sigma_px(step) / grid) for step in ("energy", "intensity"))
             reach += _radius(self._sigma_px("lockin")) + grid * around
-        else:
-            reach += _radius(self._sigma_px("mean")) + _radius(self._coarse_sigma_px)
         return grid_length(reach, self.stride) * self.stride
 
     @cached_property
@@ -149,8 +154,9 @@ class Lattice:
         shape_yx = (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo)
         picked = view.picked(self.stride, shape_yx)
         channels = self._channels(view)
-        if self.g_vectors:
-            channels[-1] = np.float32(self.intensity_weight) * channels[-1]
+        if not self.g_vectors:
+            channels[-1] = self._beyond_noise(channels[-1])
+        channels[-1] = np.float32(self.intensity_weight) * channels[-1]
         return np.stack([channel[picked] for channel in channels], axis=-1)
 
     def amplitudes(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
@@ -180,7 +186,7 @@ class Lattice:
             counts = fold(_CountSums.of)
             draft = replace(draft, **({"mean_counts": counts.mean, "zero_counts": counts.zero} | dict(given)))
         if not draft.g_vectors:
-            return draft
+            return draft._with_plain_levels(given, fold)
         if "noise_power" not in given:
             draft = replace(draft, noise_power=_white_noise(fold(draft._standardised_spectrum)))
         if "amplitude_global" not in given:
@@ -190,14 +196,15 @@ class Lattice:
             draft = replace(draft, intensity_weight=_intensity_weight(fold(draft._feature_sums), draft.intensity_share))
         return draft
 
+    def _with_plain_levels(self, given: Mapping[str, Any], fold: Fold) -> Lattice:
+        frames, median, noise = fold(self._plain_sums).values
+        levels = {"plain_log_counts": float(median / frames), "plain_noise": float(noise / frames)}
+        return replace(self, **(levels | {name: given[name] for name in levels if name in given}))
+
     # The steps, on the trimmed view of one frame.
 
     def _sigma_px(self, step: str) -> float:
         return float(getattr(self, f"{step}_periods") * self.period_px)
-
-    @property
-    def _coarse_sigma_px(self) -> float:
-        return self.period_px / 4
 
     @property
     def _contrast_radius(self) -> int:
@@ -217,10 +224,9 @@ class Lattice:
     def _channels(self, view: _View) -> list[Image]:
         """Every feature on the working grid, the intensity as it is."""
         mean = self._local_mean(view)
-        z = self._standardised(view, mean)
         if not self.g_vectors:
-            return [self._log_counts(mean), *self._roughness(z, view)]
-        amplitudes = self._scaled(self._amplitudes(z, view))
+            return [self._log_counts(mean)]
+        amplitudes = self._scaled(self._amplitudes(self._standardised(view, mean), view))
         return [*amplitudes, self._log_counts(self._mean_of_alike(amplitudes, view))]
 
     def _log_counts(self, mean: Image) -> Image:
@@ -277,17 +283,11 @@ class Lattice:
         contrast = np.sqrt(strongest + np.float32((self.contrast_floor * self.amplitude_global) ** 2))
         return [_divide(amplitude, contrast) for amplitude in amplitudes]
 
-    def _roughness(self, z: Image, view: _View) -> list[Image]:
-        """log of the local standard deviation of z, as it is and smoothed, for a movie without a lattice."""
-        taps, fine_taps = _gaussian(self._sigma_px("mean")), _gaussian(self._coarse_sigma_px)
-        cover = _smooth(view.weight, taps, view.grid_px, view.n_grid_yx)
-        dense = _divide(_smooth(z, fine_taps, 1, z.shape), _smooth(view.weight, fine_taps, 1, z.shape)) * view.weight
-        least = np.float32(1e-6)
-        return [
-            np.float32(0.5)
-            * np.log(np.maximum(_divide(_smooth(part * part, taps, view.grid_px, view.n_grid_yx), cover), least))
-            for part in (z, dense)
-        ]
+    def _beyond_noise(self, log_counts: Image) -> Image:
+        """Soft threshold: how far log(counts) lies beyond the noise around the movie's median."""
+        apart = log_counts - np.float32(self.plain_log_counts)
+        beyond = np.maximum(np.abs(apart) - np.float32(PLAIN_THRESHOLD * self.plain_noise), np.float32(0))
+        return np.asarray(np.copysign(beyond, apart))
 
     # What `suggest` sums over the sample.
 
@@ -304,6 +304,18 @@ class Lattice:
         found = self._amplitudes(self._standardised(view, self._local_mean(view)), view)
         square = np.sum([a.astype(np.float64) ** 2 for a in found], axis=0)[view.inside]
         return _Sums(np.array([np.sum(square**2), np.sum(square)]))
+
+    def _plain_sums(self, frame: Frame, valid: Mask) -> _Sums:
+        """One frame's median of log(counts), and its noise: the median difference between independent neighbours."""
+        view = self._padded_view(frame, valid)
+        values = np.where(view.inside, self._channels(view)[-1], np.nan).astype(np.float64)
+        apart = int(np.ceil(4 * self._sigma_px("mean") / self.grid_px))
+        steps = np.concatenate(
+            [(values[apart:] - values[:-apart]).ravel(), (values[:, apart:] - values[:, :-apart]).ravel()]
+        )
+        steps, values = np.abs(steps[np.isfinite(steps)]), values[np.isfinite(values)]
+        noise = float(np.median(steps)) / MEDIAN_OF_NORMAL / np.sqrt(2) if steps.size else 0.0
+        return _Sums(np.array([1.0, float(np.median(values)) if values.size else 0.0, noise]))
 
     def _feature_sums(self, frame: Frame, valid: Mask) -> _Sums:
         """Number of grid points, sums and sums of squares of every feature."""

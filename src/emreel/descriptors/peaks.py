@@ -42,8 +42,15 @@ LEAST_VALID_SHARE = 0.5
 FALSE_ALARM = 1e-2
 #: Concentration of a ring of spots; the power of disorder has 2 (an exponential distribution), sharp halos up to 2.6.
 SPOTTY = 3.2
-#: Mean power of a ring of spots against the rings around it.
+#: Mean power of a ring of spots against the rings around it, and its concentration against that of smaller rings.
 RING_CONTRAST = 2.0
+RING_SPOTTINESS = 1.2
+#: Zero-padded windows smear disorder into spots: below this share of the tile no ring is looked for.
+LEAST_WINDOW_SHARE = 0.75
+#: A ring with so many times the power of all peaks is a polycrystal, and the peaks are an accident.
+RING_OVER_PEAKS = 10.0
+#: Power of a Hann window's peak over its height: 1.5 bins along each axis.
+HANN_PEAK_BINS = 1.5**2
 #: Hann windows that overlap by half are nearly independent: (1 + 2/36) along each axis.
 OVERLAP_LOSS = (1 + 2 / 36) ** 2
 
@@ -189,13 +196,14 @@ def find_peaks(
     is_peak = (power == ndimage.maximum_filter(power, 3, mode="wrap")) & (power > above * ring)
     is_peak &= (radius >= lowest) & (radius < spectrum.tile_px / 2 - 1)
     rows, cols = np.nonzero(is_peak & _half_plane(spectrum.tile_px))
+    polycrystal = _find_ring(spectrum)
     if rows.size == 0:
-        return _no_peaks(_find_ring(spectrum))
+        return _no_peaks(polycrystal)
     floor = np.maximum(ring[rows, cols], _streak_background(power, rows, cols, spectrum))
     height = power[rows, cols] - floor
     keep = (power[rows, cols] > above * floor) & (height > 0)
-    if not keep.any():
-        return _no_peaks(_find_ring(spectrum))
+    if not keep.any() or _outshines(polycrystal, float(height[keep].sum())):
+        return _no_peaks(polycrystal)
     rows, cols, floor, height = rows[keep], cols[keep], floor[keep], height[keep]
     order = np.lexsort((cols, rows, -height))
     order = order[height[order] >= least_share * height[order[0]]][:max_peaks]
@@ -228,36 +236,62 @@ def learn_peaks(fold: Fold, tile_px: int = TILE_PX) -> Peaks:
         tile_px *= 2
 
 
-def _no_peaks(ring_period_px: float | None = None) -> Peaks:
-    return Peaks(np.zeros((0, 2)), np.zeros(0), np.zeros(0), ring_period_px)
+@dataclass(frozen=True)
+class _Ring:
+    """A ring of spots: 1/|g| in px, and its power above the background over the half plane, in peak heights."""
+
+    period_px: float
+    power: float
 
 
-def _find_ring(spectrum: SpectrumSums) -> float | None:
-    """1/|g| of the strongest ring whose power sits in spots, px; None when there is none."""
+def _no_peaks(ring: _Ring | None = None) -> Peaks:
+    return Peaks(np.zeros((0, 2)), np.zeros(0), np.zeros(0), None if ring is None else ring.period_px)
+
+
+def _outshines(ring: _Ring | None, peak_heights: float) -> bool:
+    return ring is not None and ring.power > RING_OVER_PEAKS * peak_heights
+
+
+def _find_ring(spectrum: SpectrumSums) -> _Ring | None:
+    """The strongest ring whose power sits in spots, if there is one."""
+    if spectrum.window_px <= LEAST_WINDOW_SHARE * spectrum.tile_px:
+        return None
     radius, power = _radius(spectrum.tile_px), spectrum.mean_power()
     ring = np.rint(radius).astype(np.intp)
     n_rings = spectrum.tile_px // 2
-    profile = np.bincount(ring.ravel(), power.ravel())[:n_rings] / np.bincount(ring.ravel())[:n_rings]
-    around = 2 * (10 * spectrum.tile_px // TILE_PX) + 1
-    base = ndimage.percentile_filter(profile, 30, around, mode="nearest")
+    bins = np.bincount(ring.ravel())[:n_rings]
+    profile = np.bincount(ring.ravel(), power.ravel())[:n_rings] / bins
+    base = _shoulders(profile, 3 * spectrum.tile_px // TILE_PX)
     concentration = spectrum.concentration
     lowest = int(LOWEST_CYCLES * spectrum.tile_px / spectrum.window_px)
-    spotty = (profile > RING_CONTRAST * base) & (concentration > max(SPOTTY, 1.5 * np.median(concentration[lowest:])))
+    smaller = np.array([np.median(concentration[lowest : max(r, lowest + 1)]) for r in range(n_rings)])
+    spotty = (profile > RING_CONTRAST * base) & (concentration > np.maximum(SPOTTY, RING_SPOTTINESS * smaller))
     spotty[:lowest] = False
     if not spotty.any():
         return None
     top = int(np.argmax(np.where(spotty, profile - base, -np.inf)))
-    return spectrum.tile_px / _ring_radius(power, radius, profile, top)
+    excess = float((profile[top] - base[top]) * bins[top] / 2)
+    radius_bins = _ring_radius(power, radius, profile, top)
+    return None if radius_bins is None else _Ring(spectrum.tile_px / radius_bins, excess / HANN_PEAK_BINS)
 
 
-def _ring_radius(power: Floats, radius: Floats, profile: Floats, top: int) -> float:
+def _shoulders(profile: Floats, gap: int) -> Floats:
+    """Geometric mean of the lowest power one to two gaps below and above every ring: a slope is no bump on it."""
+    n = len(profile)
+    r = np.arange(n)[:, None] + np.arange(gap, 2 * gap + 1)[None, :]
+    above = profile[np.minimum(r, n - 1)].min(axis=1)
+    below = profile[np.maximum(2 * np.arange(n)[:, None] - r, 0)].min(axis=1)
+    return np.asarray(np.sqrt(above * below))
+
+
+def _ring_radius(power: Floats, radius: Floats, profile: Floats, top: int) -> float | None:
     """Centroid of a ring in bins, over the straight line (in log power) that joins its shoulders."""
     left, right = max(top - 5, 1), min(top + 5, len(profile) - 1)
     tiny = np.finfo(np.float64).tiny
     line = np.exp(np.interp(radius, [left, right], np.log([profile[left] + tiny, profile[right] + tiny])))
     near = np.abs(radius - top) < 2.5
     weight = np.maximum(power - line, 0)[near]
-    return float(np.sum(weight * radius[near]) / np.sum(weight))
+    return float(np.sum(weight * radius[near]) / np.sum(weight)) if weight.any() else None
 
 
 def _hann(n: int) -> Floats:
