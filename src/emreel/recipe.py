@@ -47,7 +47,7 @@ class ClusterStep:
     """[cluster] how the phases are found. ``n_clusters`` has no default: the user knows it, or gives -k."""
 
     name: str = "kmeans"
-    n_clusters: int | None = None
+    n_clusters: int | Literal["auto"] | None = None
     n_init: int = 8
     max_rounds: int = 20
 

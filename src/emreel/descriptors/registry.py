@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from importlib.metadata import entry_points
 from typing import Any
 
-from emreel.descriptors.base import Descriptor, Fold, Suggesting
+from emreel.descriptors.base import Descriptor, Fold
 from emreel.movie import EmreelError
 
 BUILT_IN = {
@@ -53,8 +53,9 @@ def suggest_descriptor(name: str, given: Mapping[str, Any], fold: Fold) -> Descr
     """A descriptor with what is not given learned from the movie, if its class can."""
     cls = descriptor_class(name)
     fields = _checked_fields(cls, name, given)
-    if isinstance(cls, Suggesting):
-        return cls.suggest(fields, fold)
+    if hasattr(cls, "suggest"):
+        suggested: Descriptor = cls.suggest(fields, fold)
+        return suggested
     return build_descriptor(name, fields)
 
 
