@@ -93,15 +93,25 @@ def map_regions(
     work: Callable[[npt.NDArray[Any], R], Any],
 ) -> list[Any]:
     """What ``work`` returns for every region, in the order of the regions."""
-    results: dict[int, Any] = {}
-    run_regions(
-        movie,
-        list(enumerate(regions)),
-        lambda item: locate(item[1]),
-        _OnItem(work),
-        lambda item, result: results.__setitem__(item[0], result),
+    pixels = _lazy(movie)
+    results: list[Any] = [None] * len(regions)
+    _stream(
+        range(len(regions)),
+        lambda i: _delayed_work(work, _cut(pixels, locate(regions[i])), regions[i]),
+        results.__setitem__,
     )
-    return [results[i] for i in range(len(regions))]
+    return results
+
+
+def fold_regions(
+    movie: xr.DataArray,
+    regions: Sequence[R],
+    locate: Callable[[R], Region],
+    work: Callable[[npt.NDArray[Any], R], P],
+) -> P:
+    """The sum of what ``work`` returns, added in the order of the regions."""
+    pixels = _lazy(movie)
+    return _fold(len(regions), lambda i: _delayed_work(work, _cut(pixels, locate(regions[i])), regions[i]))
 
 
 @dataclass(frozen=True)
@@ -112,13 +122,11 @@ class Parts:
 
     def fold(self, of: Callable[..., P], *args: Any) -> P:
         """``of(part, *args)`` beside every part; the partials are added here, in the order of the parts."""
-        partials: list[Any] = [None] * len(self.parts)
-        _stream(
-            range(len(self.parts)),
-            lambda i: _delayed_work(of, self.parts[i], *args),
-            lambda i, partial: partials.__setitem__(i, partial),
-        )
-        return add_in_order(partials)
+        return _fold(len(self.parts), lambda i: _delayed_work(of, self.parts[i], *args))
+
+    def map(self, of: Callable[..., Any], *args: Any) -> Parts:
+        """``of(part, *args)`` beside every part, kept there."""
+        return _keep([_delayed_work(of, part, *args) for part in self.parts])
 
 
 def keep_regions(
@@ -129,9 +137,7 @@ def keep_regions(
 ) -> Parts:
     """Like `map_regions`, but the results stay in the workers' memory, and are made anew if a worker is lost."""
     pixels = _lazy(movie)
-    tasks = [_delayed_work(work, _cut(pixels, locate(region)), region) for region in regions]
-    with _single_threaded_kernels():
-        return Parts(tuple(dask.persist(*tasks, optimize_graph=True)))
+    return _keep([_delayed_work(work, _cut(pixels, locate(region)), region) for region in regions])
 
 
 def join_parts(parts: Iterable[Parts]) -> Parts:
@@ -273,12 +279,25 @@ class _Call:
         return self.work(first, *self.args)
 
 
-@dataclass(frozen=True)
-class _OnItem:
-    work: Callable[..., Any]
+def _keep(tasks: Sequence[Delayed]) -> Parts:
+    with _single_threaded_kernels():
+        return Parts(tuple(dask.persist(*tasks, optimize_graph=True)))
 
-    def __call__(self, pixels: npt.NDArray[Any], item: tuple[int, Any]) -> Any:
-        return self.work(pixels, item[1])
+
+def _fold(n: int, task: Callable[[int], Delayed]) -> Any:
+    """Add partials in order as they come; only those that wait for an earlier one are held."""
+    early: dict[int, Any] = {}
+    total: list[Any] = []
+
+    def add(i: int, partial: Any) -> None:
+        early[i] = partial
+        while (turn := n - left[0]) in early:
+            total[:] = [total[0] + early.pop(turn)] if total else [early.pop(turn)]
+            left[0] -= 1
+
+    left = [n]
+    _stream(range(n), task, add)
+    return total[0]
 
 
 def _stream(items: Sequence[Any], task: Callable[[Any], Delayed], on_done: Callable[[Any, Any], None]) -> None:

@@ -61,10 +61,10 @@ class RefineStep:
 
 @dataclass(frozen=True, kw_only=True)
 class SampleStep:
-    """[sample] frames that the model is fitted on, spread over the movie, and grid points from each."""
+    """[sample] frames that the model is fitted on, spread over the movie, and grid points from all of them."""
 
     frames: int = 64
-    points_per_frame: int = 4096
+    points: int = 200_000
 
 
 _STEPS = {
@@ -187,7 +187,7 @@ def _check(recipe: Recipe) -> None:
     _integer("[cluster] n_init", recipe.cluster.n_init, 1)
     _integer("[cluster] max_rounds", recipe.cluster.max_rounds, 0)
     _integer("[sample] frames", recipe.sample.frames, 1)
-    _integer("[sample] points_per_frame", recipe.sample.points_per_frame, 1)
+    _integer("[sample] points", recipe.sample.points, 1)
     if recipe.cluster.n_clusters == "auto":
         raise RecipeError("n_clusters = 'auto' is not built yet. Give the number of phases: -k 3.")
     _integer("[cluster] n_clusters", recipe.cluster.n_clusters, 1, 253, optional=True)
