@@ -221,7 +221,7 @@ def verify(result: ResultArgument) -> None:
     damaged = verify_result(result)
     for damage in damaged:
         _out(str(damage))
-    missing = open_result(result).n_missing
+    missing = len(open_result(result).missing_blocks)
     _out(f"{result}: {len(damaged)} damaged, {missing} not computed yet")
     if damaged:
         _say(f"emreel: error: {result} is damaged. Mend it: emreel repair {result}")
@@ -502,7 +502,7 @@ def _describe_result(path: Path) -> None:
     facts = read_facts(path)
     n_frames, height, width = result.label.shape
     _out(f"result      {path}")
-    _out(f"frames      {n_frames} of {height} x {width} px, {result.n_missing} blocks not computed yet")
+    _out(f"frames      {n_frames} of {height} x {width} px, {len(result.missing_blocks)} blocks not computed yet")
     movie = facts["provenance"].get("movie", {})
     _out(f"movie       {movie.get('source')}, digest {str(movie.get('digest'))[:12]}")
     _describe_model(path / "model.zarr")

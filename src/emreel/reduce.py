@@ -181,11 +181,13 @@ class PCA:
         return project_rows(rows, self.mean_, self.components_)
 
 
-def project_rows(rows: npt.ArrayLike, mean: npt.ArrayLike, components: npt.ArrayLike) -> npt.NDArray[np.float32]:
+def project_rows(
+    rows: npt.ArrayLike, mean: npt.ArrayLike, components: npt.ArrayLike | None
+) -> npt.NDArray[np.float32]:
     """(rows - mean) @ components.T, each row on its own, so that the bits do not depend on the batch.
 
-    rows : shape (..., d). mean : shape (d,). components : shape (k, d). Returns shape (..., k) float32, summed
-    in float64 over the features in their order.
+    rows : shape (..., d). mean : shape (d,). components : shape (k, d); None keeps every feature as it is.
+    Returns shape (..., k) float32, summed in float64 over the features in their order.
 
     Raises
     ------
@@ -193,9 +195,11 @@ def project_rows(rows: npt.ArrayLike, mean: npt.ArrayLike, components: npt.Array
     """
     batch = np.asarray(rows, np.float32)
     center = np.ascontiguousarray(mean, np.float64)
-    axes = np.ascontiguousarray(components, np.float64)
+    axes = np.eye(center.size) if components is None else np.ascontiguousarray(components, np.float64)
     if batch.ndim == 0 or axes.ndim != 2 or not batch.shape[-1] == center.size == axes.shape[1]:
         raise ReduceError(f"got rows {batch.shape}, mean {center.shape} and components {axes.shape} that do not fit.")
+    if components is None:
+        return np.asarray(batch - center, np.float32)
     flat = np.ascontiguousarray(batch.reshape(-1, center.size))
     out = np.empty((len(flat), len(axes)), np.float32)
     _project(flat, center, axes, out)
