@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import dask.array as da
+import dask.array as da  # noqa: TID251
 import numpy as np
-from dask.base import tokenize
+from dask.base import tokenize  # noqa: TID251
 
 from emreel.io.frames import FrameBlocks
 
@@ -30,7 +30,7 @@ def lazy_frames(frames: FrameBlocks) -> Any:
         splits_rows=frames.splits_rows,
         chunk_bytes=SEQUENTIAL_CHUNK_BYTES if frames.sequential else CHUNK_BYTES,
     )
-    return da.from_array(
+    return da.from_array(  # type: ignore[no-untyped-call]
         frames,
         chunks=chunks,
         name=f"frames-{tokenize(frames)}",

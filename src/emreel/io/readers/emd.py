@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from emreel.io.axes import AxisMap, find_axes
-from emreel.io.datasets import Candidate, choose_dataset
+from emreel.io.datasets import choose_dataset
 from emreel.io.errors import ReaderError
 from emreel.io.frames import RawMovie
 from emreel.io.readers.hdf5 import frames_of, list_arrays, open_file
-from emreel.io.units import second_factor, to_nm
+from emreel.io.units import even_times, second_factor, to_nm
 
 
 def open_raw(path: str, dataset: str | None) -> RawMovie:
@@ -65,9 +65,10 @@ def _velox_times(group: h5py.Group, metadata: Mapping[str, Any], n_frames: int) 
     if "Metadata" in group and group["Metadata"].shape[1] == n_frames > 1:
         starts = [_velox_start_s(_velox_metadata(group, frame)) for frame in range(n_frames)]
         if None not in starts:
-            times = np.asarray(starts, np.float64)
+            times: npt.NDArray[np.float64] = np.asarray(starts, np.float64)
             if np.all(np.diff(times) > 0):
-                return times - times[0]
+                since: npt.NDArray[np.float64] = times - times[0]
+                return since
     step = metadata.get("Scan", {}).get("FrameTime")
     if step is None:
         number = metadata.get("BinaryResult", {}).get("DetectorIndex")
@@ -76,7 +77,7 @@ def _velox_times(group: h5py.Group, metadata: Mapping[str, Any], n_frames: int) 
         value = float(step)
     except (TypeError, ValueError):
         return None
-    return np.arange(n_frames) * value if np.isfinite(value) and value > 0 else None
+    return even_times(n_frames, value) if np.isfinite(value) and value > 0 else None
 
 
 def _velox_start_s(metadata: Mapping[str, Any]) -> float | None:

@@ -14,7 +14,7 @@ import numpy as np
 from emreel.io.datasets import Candidate, choose_dataset
 from emreel.io.errors import ReaderError
 from emreel.io.frames import Part, RawFrames, RawMovie, count_readable, file_stamp
-from emreel.io.units import to_nm, to_seconds
+from emreel.io.units import even_times, to_nm, to_seconds
 
 #: Gatan's codes of data types that are counts.
 _TYPES = {1: "i2", 2: "f4", 6: "u1", 7: "i4", 9: "i1", 10: "u2", 11: "u4", 12: "f8"}
@@ -49,7 +49,7 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
             shape_yx=shape_yx,
             stamp=file_stamp(path),
         ),
-        frame_times_s=None if step is None else np.arange(count) * step,
+        frame_times_s=None if step is None else even_times(count, step),
         pixel_size_nm=to_nm(axes[-1].get("scale"), axes[-1].get("units")),
         original_metadata=signals[index]["original_metadata"],
         declared_frames=declared if count < declared else None,

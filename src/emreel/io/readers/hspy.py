@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from emreel.io.axes import AxisMap, find_axes
 from emreel.io.datasets import Candidate, choose_dataset
 from emreel.io.errors import ReaderError
 from emreel.io.frames import RawMovie
 from emreel.io.readers.hdf5 import frames_of, open_file
-from emreel.io.units import to_nm, to_seconds
+from emreel.io.units import even_times, to_nm, to_seconds
 
 
 def open_raw(path: str, dataset: str | None) -> RawMovie:
@@ -33,7 +31,7 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
         metadata = _attributes(group.get("original_metadata"))
     return RawMovie(
         frames=frames,
-        frame_times_s=None if step is None else np.arange(frames.shape[0]) * step,
+        frame_times_s=None if step is None else even_times(frames.shape[0], step),
         pixel_size_nm=size,
         original_metadata=metadata,
         declared_frames=declared if frames.shape[0] < declared else None,

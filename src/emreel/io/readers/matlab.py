@@ -56,7 +56,9 @@ def _open_v5(path: str, dataset: str | None) -> RawMovie:
     from scipy.io import whosmat
 
     found = [
-        Candidate(name, tuple(shape), np.dtype(_CLASSES[kind])) for name, shape, kind in whosmat(path) if kind in _CLASSES
+        Candidate(name, tuple(shape), np.dtype(_CLASSES[kind]))
+        for name, shape, kind in whosmat(path)
+        if kind in _CLASSES
     ]
     name = choose_dataset(path, found, dataset)
     chosen = next(candidate for candidate in found if candidate.name == name)

@@ -10,13 +10,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from emreel.io.errors import ReaderError
 from emreel.io.frames import Part, RawFrames, RawMovie, count_readable, file_stamp
-from emreel.io.units import to_nm
+from emreel.io.units import even_times, to_nm
+
+Order = Literal["<", ">"]
 
 _HEADER_BYTES = 1024
 _MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -53,7 +55,7 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
             shape_yx=shape_yx,
             stamp=file_stamp(path),
         ),
-        frame_times_s=np.arange(count) / rate if rate else None,
+        frame_times_s=even_times(count, 1.0 / rate) if rate else None,
         pixel_size_nm=_pixel_size_nm(path, header, order, info),
         original_metadata={
             "header": {name: header[name] for name in _FIELDS.names or () if not name.startswith("extra")},
@@ -63,16 +65,17 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
     )
 
 
-def _read_header(path: str) -> tuple[Any, str]:
+def _read_header(path: str) -> tuple[Any, Order]:
     """The header and its byte order: by the machine stamp, else by which order makes sense."""
     with Path(path).open("rb") as file:
         data = file.read(_HEADER_BYTES)
     if len(data) < _HEADER_BYTES:
         raise ReaderError(f"{path} has {len(data)} bytes, less than an MRC header. Copy it again.")
     stamp = data[212:214]
-    orders = {b"\x44\x44": "<", b"\x44\x41": "<", b"\x11\x11": ">"}
-    for order in (orders[stamp],) if stamp in orders else ("<", ">"):
-        header = np.frombuffer(data, _FIELDS.newbyteorder(order))[0]  # type: ignore[arg-type]
+    orders: dict[bytes, Order] = {b"\x44\x44": "<", b"\x44\x41": "<", b"\x11\x11": ">"}
+    both: tuple[Order, ...] = ("<", ">")
+    for order in (orders[stamp],) if stamp in orders else both:
+        header = np.frombuffer(data, _FIELDS.newbyteorder(order))[0]
         if 0 <= header["mode"] <= 101 and header["nx"] > 0 and 0 <= header["extended_bytes"] <= os.path.getsize(path):
             return header, order
     raise ReaderError(f"{path} has no sound MRC header. It is damaged, or of another format.")
@@ -85,7 +88,7 @@ def _is_signed(header: Any) -> bool:
     return bool(20140 <= header["version"] <= 20500)
 
 
-def _pixel_size_nm(path: str, header: Any, order: str, info: Mapping[str, str]) -> float | None:
+def _pixel_size_nm(path: str, header: Any, order: Order, info: Mapping[str, str]) -> float | None:
     size = to_nm(_positive(info.get("Specimen Pixel Size X (nanometers)")), "nm")
     if size is not None:
         return size

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from emreel.io.datasets import Candidate, choose_dataset
 from emreel.io.errors import ReaderError
 from emreel.io.frames import FrameBlocks, RawMovie, file_stamp, native_dtype
-from emreel.io.units import to_nm, to_seconds
+from emreel.io.units import even_times, to_nm, to_seconds
 
 
 def open_raw(path: str, dataset: str | None) -> RawMovie:
@@ -116,12 +116,12 @@ def _split_axes(path: str, signal: Mapping[str, Any]) -> tuple[list[int], list[i
     return [axis for axis in range(ndim) if axis not in frame_axes], frame_axes
 
 
-def _times(axes: Sequence[Mapping[str, Any]], navigation: Sequence[int], n_frames: int) -> Any:
+def _times(axes: Sequence[Mapping[str, Any]], navigation: Sequence[int], n_frames: int) -> npt.NDArray[np.float64] | None:
     if len(navigation) != 1:
         return None
     axis = axes[navigation[0]]
     step = to_seconds(axis.get("scale"), axis.get("units"))
-    return None if step is None else np.arange(n_frames) * step
+    return None if step is None else even_times(n_frames, step)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import numpy.typing as npt
@@ -144,12 +144,12 @@ def _emi_metadata(place: Path) -> Any:
     if found is None:
         return None
     try:
-        return _tree(ElementTree.fromstring(found.group()))  # noqa: S314 - expat refuses entity bombs
-    except ElementTree.ParseError:
+        return _tree(ET.fromstring(found.group()))  # noqa: S314 - expat refuses entity bombs
+    except ET.ParseError:
         return found.group().decode("utf-8", "replace")
 
 
-def _tree(node: ElementTree.Element) -> Any:
+def _tree(node: ET.Element) -> Any:
     if len(node) == 0:
         return node.text
     return {child.tag: _tree(child) for child in node}
