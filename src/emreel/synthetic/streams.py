@@ -1,0 +1,31 @@
+"""Random numbers by address: every use has its own stream, so that no frame depends on another."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Stream(IntEnum):
+    """What a random stream is for. The numbers are part of every movie's identity: never renumber."""
+
+    DRIFT = 1
+    JITTER = 2
+    NOISE = 3
+    GAIN = 4
+    BAD_PIXELS = 5
+    TEXTURE = 6
+    FIELD = 7
+    PROFILE = 8
+    COLUMNS = 9
+    OUTLINE = 10
+    NUCLEI = 11
+    GRAINS = 12
+    PORES = 13
+    ROWS = 14
+
+
+def random_stream(seed: int, stream: Stream, *address: int) -> np.random.Generator:
+    """Generator of the stream `stream` at `address` (a frame index, a layer), independent of all others."""
+    return np.random.default_rng(np.random.SeedSequence((seed, int(stream), *address)))
