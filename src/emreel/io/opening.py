@@ -17,8 +17,8 @@ from emreel.io.catalog import Entry, find_entry
 from emreel.io.errors import ReaderError
 from emreel.io.frames import FrameBlocks, RawMovie, native_dtype
 from emreel.io.metadata import plain_metadata
-from emreel.io.units import even_times
 from emreel.io.selection import Bins, FrameRange, Region, select_movie
+from emreel.io.units import even_times
 from emreel.movie import MovieError, check_movie, make_movie
 from emreel.movie import frame_times_s as times_of
 from emreel.movie import pixel_size_nm as pixel_size_of

@@ -116,7 +116,9 @@ def _split_axes(path: str, signal: Mapping[str, Any]) -> tuple[list[int], list[i
     return [axis for axis in range(ndim) if axis not in frame_axes], frame_axes
 
 
-def _times(axes: Sequence[Mapping[str, Any]], navigation: Sequence[int], n_frames: int) -> npt.NDArray[np.float64] | None:
+def _times(
+    axes: Sequence[Mapping[str, Any]], navigation: Sequence[int], n_frames: int
+) -> npt.NDArray[np.float64] | None:
     if len(navigation) != 1:
         return None
     axis = axes[navigation[0]]
