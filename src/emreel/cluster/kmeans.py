@@ -1,0 +1,361 @@
+"""k-means on a sample that lies on many workers, with the same bits for any number of them.
+
+1. A reservoir of rows (`sampling.Reservoir`) gets greedy k-means++ seeds (Arthur & Vassilvitskii 2007)
+   from several starts, each improved by Lloyd steps on nested, doubling batches (Newling & Fleuret,
+   Nested mini-batch k-means, NIPS 2016). The start of least inertia wins.
+2. At most ``max_rounds`` polishing rounds: every block of the whole sample returns `CentroidSums`.
+
+Sums are 64-bit integers in fixed point, so they are the same in any order and any grouping; distances come
+from a row-wise kernel; random numbers are hashes of the seed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from emreel.cluster.assign import Centers, Rows, accumulate, assign, check_fit, lower_to, parse_centers, parse_rows
+from emreel.cluster.errors import ClusterError
+from emreel.cluster.sampling import RESERVOIR_ROWS, Reservoir, derive_seed, draw_uniform, hash_indices
+
+#: A feature or a squared distance of one row is at most 2**30 steps, so int64 holds 2**32 rows with room to spare.
+VALUE_BITS = 30
+MAX_ROWS = 2**32
+
+
+@dataclass(frozen=True, kw_only=True)
+class FixedPoint:
+    """How rows become integers: feature j is worth rint((x - offset[j]) 2^(30 - exponents[j])) steps.
+
+    Rows beyond offset +- 2^exponent are cut there: at least four times the range that the scale was
+    learned from, so only stray values are. Squared distances are cut at 2^sq_exponent.
+    """
+
+    offset: tuple[float, ...]
+    exponents: tuple[int, ...]
+    sq_exponent: int
+
+    @classmethod
+    def of_rows(cls, rows: npt.ArrayLike) -> Self:
+        """Learn the scale from a sample of the rows, shape (n, d), n >= 1, finite (the reservoir's rows)."""
+        rows = _check_rows(parse_rows(rows))
+        low, high = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+        offset = (low + high) / 2
+        # a constant feature still needs a step: a millionth of its value
+        reach = np.maximum(4 * (high - offset), np.maximum(np.abs(offset), 2.0**-100) * 2.0**-20)
+        exponents = np.frexp(reach)[1]
+        sq_exponent = int(np.frexp(4 * np.sum(np.ldexp(1.0, 2 * exponents)))[1])
+        return cls(
+            offset=tuple(offset.tolist()), exponents=tuple(map(int, exponents.tolist())), sq_exponent=sq_exponent
+        )
+
+    @property
+    def n_features(self) -> int:
+        return len(self.offset)
+
+    @property
+    def steps(self) -> npt.NDArray[np.float64]:
+        """Size of one step of each feature, shape (d,)."""
+        steps: npt.NDArray[np.float64] = np.ldexp(1.0, np.asarray(self.exponents) - VALUE_BITS)
+        return steps
+
+    @property
+    def sq_step(self) -> float:
+        """Size of one step of a squared distance."""
+        return math.ldexp(1.0, self.sq_exponent - VALUE_BITS)
+
+
+@dataclass(frozen=True, eq=False)
+class CentroidSums:
+    """Rows, summed per nearest centre: a mergeable partial of one k-means round.
+
+    sums : (K, d) int64, steps of ``scale``. counts : (K,) int64. inertia_steps : squared distances to the nearest
+    centre, summed, in steps of ``scale.sq_step``. Integers, so any order of additions gives the same bits; at most
+    2**32 rows, each at most 2**30 steps.
+    """
+
+    sums: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    inertia_steps: int
+    scale: FixedPoint
+
+    @classmethod
+    def of(cls, rows: npt.ArrayLike, centers: npt.ArrayLike, scale: FixedPoint) -> Self:
+        """Sum a batch of rows, shape (n, d), around centres, shape (K, d).
+
+        Raises
+        ------
+        ClusterError : shapes that do not fit, rows that are not finite.
+        """
+        rows, centers = parse_rows(rows), parse_centers(centers)
+        check_fit(rows, centers)
+        if scale.n_features != rows.shape[1]:
+            raise ClusterError(f"got a scale of {scale.n_features} features for rows of {rows.shape[1]}.")
+        sums, counts = np.zeros(centers.shape, np.int64), np.zeros(len(centers), np.int64)
+        inertia, n_bad = accumulate(
+            rows,
+            centers,
+            np.asarray(scale.offset),
+            1 / scale.steps,
+            2.0**VALUE_BITS,
+            1 / scale.sq_step,
+            sums,
+            counts,
+        )
+        if n_bad:
+            raise _not_finite(n_bad, len(rows))
+        return cls(sums, counts, int(inertia), scale)
+
+    def __add__(self, other: Self) -> Self:
+        if self.scale != other.scale or self.sums.shape != other.sums.shape:
+            raise ClusterError("sums over other centres or another scale cannot be merged. Use one of each a round.")
+        counts = self.counts + other.counts
+        if int(counts.sum()) > MAX_ROWS:
+            raise ClusterError(f"got more than {MAX_ROWS} rows, the most that 64-bit sums hold. Take a smaller sample.")
+        return type(self)(self.sums + other.sums, counts, self.inertia_steps + other.inertia_steps, self.scale)
+
+    @property
+    def inertia(self) -> float:
+        """Sum of squared distances to the nearest centre, in the rows' units squared."""
+        return self.inertia_steps * self.scale.sq_step
+
+    def finish(self, previous: npt.ArrayLike) -> Centers:
+        """Means of the classes, shape (K, d); a class without rows keeps its ``previous`` centre."""
+        centers = parse_centers(previous).copy()
+        filled = self.counts > 0
+        means = self.sums[filled] / self.counts[filled, None]
+        centers[filled] = np.asarray(self.scale.offset) + means * self.scale.steps
+        return centers
+
+
+RunRound = Callable[[Centers, FixedPoint], CentroidSums]
+
+
+class MiniBatchKMeans:
+    """k-means for samples of any size; the same bits for any chunking, order of merging, or number of workers.
+
+    Parameters
+    ----------
+    n_clusters : K, at least 1.
+    n_init : starts that compete on the reservoir.
+    seed : any integer; the same seed gives the same centres.
+    max_rounds : polishing rounds over the whole sample, at most.
+    init : ``"k-means++"`` (greedy), ``"random"`` (distinct rows), or centres, shape (K, d) (one start).
+    batch_rows : rows of the first nested batch; each next batch is twice as large.
+    tol : a round ends the fit when no centre moves by more than tol x the rows' spread.
+
+    Learned by fitting
+    ------------------
+    cluster_centers_ : (K, d) float64. counts_ : (K,) int64, rows of the sample per class.
+    inertia_ : sum of squared distances of the sample to its centres. n_rounds_ : polishing rounds run.
+    scale_ : `FixedPoint`. inertia_ and counts_ are those of cluster_centers_ exactly.
+    """
+
+    def __init__(
+        self,
+        n_clusters: int,
+        *,
+        n_init: int = 8,
+        seed: int = 0,
+        max_rounds: int = 20,
+        init: str | npt.ArrayLike = "k-means++",
+        batch_rows: int = 8192,
+        tol: float = 1e-4,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.n_init = n_init
+        self.seed = seed
+        self.max_rounds = max_rounds
+        self.init = init
+        self.batch_rows = batch_rows
+        self.tol = tol
+
+    def fit(self, rows: npt.ArrayLike) -> Self:
+        """Fit rows that are in memory, shape (n, d).
+
+        Raises
+        ------
+        ClusterError : no rows, rows that are not finite, fewer distinct rows than clusters, wrong options.
+        """
+        rows = _check_rows(parse_rows(rows))
+        kept = rows
+        if len(rows) > RESERVOIR_ROWS:
+            kept = Reservoir.of(hash_indices(np.arange(len(rows)), self.seed), rows, RESERVOIR_ROWS).finish()
+        return self.fit_rounds(kept, lambda centers, scale: CentroidSums.of(rows, centers, scale))
+
+    def fit_rounds(self, reservoir_rows: npt.ArrayLike, run_round: RunRound) -> Self:
+        """Fit a sample that lies elsewhere.
+
+        reservoir_rows : shape (m, d), the rows of a finished `Reservoir` of that sample.
+        run_round : ``run_round(centers, scale)`` returns the sum of ``CentroidSums.of(block, centers, scale)`` over the
+            blocks of the sample, in any order.
+        """
+        rows = _check_rows(parse_rows(reservoir_rows))
+        self._check_options(rows)
+        scale = FixedPoint.of_rows(rows)
+        spread = self.tol * math.sqrt(float(np.sum(rows.var(axis=0, dtype=np.float64))))
+        centers = self._best_start(rows, scale, spread)
+        for n_rounds in range(1, self.max_rounds + 1):
+            found = run_round(centers, scale)
+            if found.scale != scale or len(found.counts) != self.n_clusters:
+                raise ClusterError("run_round returned sums of other centres or another scale than it was given.")
+            moved = _refill(rows, found.finish(centers), found.counts)
+            if n_rounds == self.max_rounds or _largest_move(centers, moved) <= spread:
+                break
+            centers = moved
+        if not found.counts.all():
+            raise ClusterError(
+                f"{np.count_nonzero(found.counts == 0)} of {self.n_clusters} clusters are empty after {n_rounds} "
+                "rounds. Lower n_clusters (option -k), or allow more max_rounds."
+            )
+        self.cluster_centers_ = centers
+        self.counts_ = found.counts
+        self.inertia_ = found.inertia
+        self.n_rounds_ = n_rounds
+        self.scale_ = scale
+        return self
+
+    def predict(self, rows: npt.ArrayLike) -> npt.NDArray[np.int32]:
+        """Nearest centre of every row, shape (n,), 0..K-1."""
+        return assign(rows, self.cluster_centers_)[0]
+
+    def _check_options(self, rows: Rows) -> None:
+        for name in ("n_clusters", "n_init", "max_rounds", "batch_rows"):
+            if getattr(self, name) < 1:
+                raise ClusterError(f"got {name} = {getattr(self, name)}, wanted at least 1.")
+        if isinstance(self.init, str):
+            if self.init not in ("k-means++", "random"):
+                raise ClusterError(
+                    f"got init {self.init!r}, wanted 'k-means++', 'random' or an array of centres (K, d)."
+                )
+        elif parse_centers(self.init).shape != (self.n_clusters, rows.shape[1]):
+            raise ClusterError(
+                f"got initial centres of shape {np.shape(self.init)}, wanted ({self.n_clusters}, {rows.shape[1]})."
+            )
+        if self.n_clusters > 1 and (n_distinct := _count_distinct(rows, self.n_clusters)) < self.n_clusters:
+            raise ClusterError(
+                f"got {n_distinct} distinct rows for {self.n_clusters} clusters; wanted at least as many rows as "
+                "clusters. Lower n_clusters (option -k), or sample more frames of a movie that is not constant."
+            )
+
+    def _best_start(self, rows: Rows, scale: FixedPoint, spread: float) -> Centers:
+        if not isinstance(self.init, str):
+            return _descend(rows, parse_centers(self.init), scale, self.batch_rows, spread)[0]
+        seed_rows = seed_plus_plus if self.init == "k-means++" else seed_random
+        best: tuple[Centers, int] | None = None
+        for start in range(self.n_init):
+            seeds = rows[seed_rows(rows, self.n_clusters, derive_seed(self.seed, start))].astype(np.float64)
+            tried = _descend(rows, seeds, scale, self.batch_rows, spread)
+            if best is None or tried[1] < best[1]:
+                best = tried
+        assert best is not None
+        return best[0]
+
+
+def one_step(rows: npt.ArrayLike, centers: npt.ArrayLike) -> Centers:
+    """One k-means step on the rows of one frame, shape (n, d); classes without rows keep their centre.
+
+    The published symmetry method follows a sequence by this step (Wang et al. 2021).
+    """
+    rows = parse_rows(rows)
+    return CentroidSums.of(rows, centers, FixedPoint.of_rows(rows)).finish(centers)
+
+
+def seed_plus_plus(rows: Rows, n_clusters: int, seed: int) -> list[int]:
+    """Greedy k-means++: the next seed is the best of 2 + log K rows drawn by squared distance."""
+    picked = [int(draw_uniform(seed, 0) * len(rows))]
+    closest = np.full(len(rows), np.inf)
+    lower_to(rows, picked[0], closest, closest)
+    n_trials = 2 + int(math.log(n_clusters))
+    trial, best_trial = np.empty_like(closest), np.empty_like(closest)
+    for k in range(1, n_clusters):
+        cumulated = np.cumsum(closest)
+        if not cumulated[-1] > 0:
+            raise ClusterError(f"got {k} distinct rows for {n_clusters} clusters. Lower n_clusters.")
+        least, best_row = np.inf, -1
+        for t in range(n_trials):
+            target = min(draw_uniform(seed, k, t) * cumulated[-1], np.nextafter(cumulated[-1], 0))
+            row = int(np.searchsorted(cumulated, target, side="right"))
+            potential = lower_to(rows, row, closest, trial)
+            if potential < least:
+                least, best_row = potential, row
+                trial, best_trial = best_trial, trial
+        picked.append(best_row)
+        closest, best_trial = best_trial, closest
+    return picked
+
+
+def seed_random(rows: Rows, n_clusters: int, seed: int) -> list[int]:
+    """The first K distinct rows in an order drawn by the seed."""
+    picked: list[int] = []
+    seen: set[bytes] = set()
+    for row in np.argsort(hash_indices(np.arange(len(rows)), seed), kind="stable"):
+        value = (rows[row] + np.float32(0)).tobytes()  # + 0 turns -0 into 0
+        if value not in seen:
+            seen.add(value)
+            picked.append(int(row))
+            if len(picked) == n_clusters:
+                return picked
+    raise ClusterError(f"got {len(picked)} distinct rows for {n_clusters} clusters. Lower n_clusters.")
+
+
+def _descend(rows: Rows, centers: Centers, scale: FixedPoint, batch_rows: int, spread: float) -> tuple[Centers, int]:
+    """Lloyd steps on nested batches, then on all rows until the centres rest; the inertia over all rows, in steps."""
+    size = batch_rows
+    while size < len(rows):
+        centers, _ = _lloyd(rows[:size], centers, scale, 10, 10 * spread)
+        size *= 2
+    return _lloyd(rows, centers, scale, 100, spread)
+
+
+def _lloyd(rows: Rows, centers: Centers, scale: FixedPoint, n_steps: int, spread: float) -> tuple[Centers, int]:
+    inertia = 0
+    for _ in range(n_steps):
+        found = CentroidSums.of(rows, centers, scale)
+        moved = _refill(rows, found.finish(centers), found.counts)
+        centers, before, inertia = moved, centers, found.inertia_steps
+        if _largest_move(before, moved) <= spread:
+            break
+    return centers, inertia
+
+
+def _refill(rows: Rows, centers: Centers, counts: npt.NDArray[np.int64]) -> Centers:
+    """Give every class without rows the row that is farthest from all centres; the lowest of equals."""
+    for k in np.flatnonzero(counts == 0):
+        others = np.delete(centers, k, axis=0)
+        centers[k] = rows[int(np.argmax(assign(rows, others)[1]))]
+    return centers
+
+
+def _largest_move(before: Centers, after: Centers) -> float:
+    return math.sqrt(float(np.max(np.sum((after - before) ** 2, axis=1))))
+
+
+def _count_distinct(rows: Rows, enough: int) -> int:
+    """Number of distinct rows, counted up to ``enough``."""
+    seen: set[bytes] = set()
+    for row in rows + np.float32(0):
+        seen.add(row.tobytes())
+        if len(seen) >= enough:
+            break
+    return len(seen)
+
+
+def _check_rows(rows: Rows) -> Rows:
+    if len(rows) == 0:
+        raise ClusterError("got no rows, wanted at least one. Sample more frames, or check the movie's valid pixels.")
+    n_bad = int(np.count_nonzero(~np.isfinite(rows).all(axis=1)))
+    if n_bad:
+        raise _not_finite(n_bad, len(rows))
+    return rows
+
+
+def _not_finite(n_bad: int, n_rows: int) -> ClusterError:
+    return ClusterError(
+        f"{n_bad} of {n_rows} rows hold NaN or inf, wanted finite numbers. Leave invalid points out of the sample."
+    )
