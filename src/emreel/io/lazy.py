@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import dask.array as da  # noqa: TID251
+import dask.array as da
 import numpy as np
-from dask.base import tokenize  # noqa: TID251
+from dask.base import tokenize
 
 from emreel.io.frames import FrameBlocks
 
