@@ -156,6 +156,11 @@ class AmorphousFront(Scene):
         start, end = np.clip(self.pause_between_s, self.incubation_s, None)
         return float(np.clip(time_s, start, end) - start)
 
+    @property
+    def column_distance_nm(self) -> float:
+        """From the corner to the middle of the cell, nm."""
+        return self.lattice_nm * 0.5**0.5
+
     # Geometry ---------------------------------------------------------------------------------
 
     @cached_property
@@ -185,7 +190,7 @@ class AmorphousFront(Scene):
         profile += np.tan(np.deg2rad(self.tilt_deg)) * (grid - (width - 1) / 2) * min(1.0, depth_px / (0.1 * width))
         shifted = np.interp(lateral.reshape(-1), grid, profile).reshape(lateral.shape)
         top, bottom = self.interface_px
-        return np.clip(top + depth_px + shifted, top, bottom).astype(np.float32)
+        return np.asarray(np.clip(top + depth_px + shifted, top, bottom), dtype=np.float32)
 
     def _profile(self, lateral_px: npt.NDArray[np.float64], index: int) -> npt.NDArray[np.float64]:
         """Unit rough profile: whole waves over the frame's width, so that its mean over the width is zero."""
@@ -248,7 +253,7 @@ class AmorphousFront(Scene):
         table = cell_table(cell, self.optics, self.pixel_size_nm, self.probe_sigma_nm)
         lattice = read_cell(table, ticks, self.optics.level_of(view.x + view.drift_yx[1], self.shape_yx[1]))
         if self.column_spread:
-            spread = column_noise(nearest_column(ticks[0]), nearest_column(ticks[1]), seed=self.seed, layer=0)
+            spread = column_noise(*nearest_column(cell, ticks), seed=self.seed, layer=0)
             lattice *= 1 + np.float32(self.column_spread) * spread
         if self.optics.modality == "haadf":
             lattice *= np.float32(_COLUMN_SHARE)
