@@ -23,7 +23,7 @@ from dask.callbacks import Callback
 from dask.delayed import Delayed, delayed
 
 from emreel.descriptors.base import Descriptor
-from emreel.descriptors.geometry import Tile, grid_length
+from emreel.descriptors.geometry import Tile, grid_length, window_of
 from emreel.movie import DIMS
 from emreel.prepare.quality import usable_pixels
 
@@ -166,12 +166,10 @@ def describe_movie(
     chunks_y = _tile_chunks(height, height if tile_yx is None else tile_yx[0], stride, halo)
     chunks_x = _tile_chunks(width, width if tile_yx is None else tile_yx[1], stride, halo)
     frames = _lazy(movie).rechunk((1, chunks_y, chunks_x))
-    valid = da.ones(frames.shape, dtype=bool, chunks=frames.chunks)
-    depth = {0: 0, 1: halo, 2: halo}
+    depth = {0: 0, 1: halo if len(chunks_y) > 1 else 0, 2: halo if len(chunks_x) > 1 else 0}
     features = da.map_blocks(
         _describe_block,
-        da.overlap.overlap(frames, depth=depth, boundary={0: "none", 1: "reflect", 2: "reflect"}),
-        da.overlap.overlap(valid, depth=depth, boundary={0: "none", 1: False, 2: False}),
+        da.overlap.overlap(frames, depth=depth, boundary="none"),
         descriptor=descriptor,
         dtype=np.float32,
         new_axis=3,
@@ -227,11 +225,25 @@ def local_threads(n_threads: int) -> Iterator[None]:
 # ------------------------------------------------------------------------------------------------ inside
 
 
-def _describe_block(frames: npt.NDArray[Any], valid: npt.NDArray[np.bool_], *, descriptor: Descriptor) -> Any:
+def _describe_block(
+    frames: npt.NDArray[Any], *, descriptor: Descriptor, block_info: Any = None
+) -> npt.NDArray[np.float32]:
+    """Describe a block that has its halo where it overlaps others; at the frame's edges it is padded here."""
+    halo, info = descriptor.halo, block_info[0]
+    first = [place == 0 for place in info["chunk-location"][1:]]
+    last = [place == n - 1 for place, n in zip(info["chunk-location"][1:], info["num-chunks"][1:], strict=True)]
+    have = Tile(0, frames.shape[1], 0, frames.shape[2])
+    want = Tile(
+        -halo if first[0] else 0,
+        have.y1 + (halo if last[0] else 0),
+        -halo if first[1] else 0,
+        have.x1 + (halo if last[1] else 0),
+    )
     described = []
-    for frame, inside in zip(frames, valid, strict=True):
+    for frame in frames:
         usable = usable_pixels(frame)
-        described.append(descriptor(np.where(usable, frame, 0).astype(np.float32), inside & usable))
+        filled = np.where(usable, frame, 0).astype(np.float32)
+        described.append(descriptor(*window_of(filled, usable, have, want)))
     return np.stack(described)
 
 

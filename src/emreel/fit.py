@@ -177,7 +177,10 @@ class _Describe:
     ) -> npt.NDArray[np.float32]:
         if self.descriptor is not self.ruler and self.descriptor != self.ruler:
             features = self._features(self.ruler, prepared, valid, have, tile)
-        return self.ruler.order_and_intensity(features)
+        names = [feature.name for feature in self.ruler.features]
+        amplitudes = [i for i, name in enumerate(names) if name.startswith("amplitude")]
+        ordered = features[..., amplitudes].sum(axis=-1) if amplitudes else np.zeros(features.shape[:2], np.float32)
+        return np.stack([ordered, features[..., names.index("log_counts")]], axis=-1)
 
 
 @dataclass(frozen=True)
@@ -378,8 +381,9 @@ def _parse_movies(movie: object) -> list[xr.DataArray]:
 def _check_frame_size(movies: Sequence[xr.DataArray], descriptor: Descriptor) -> None:
     for movie in movies:
         height, width = movie.sizes["y"], movie.sizes["x"]
-        if min(height, width) <= descriptor.halo:
+        smallest = getattr(descriptor, "smallest_frame_px", descriptor.halo + 1)
+        if min(height, width) < smallest:
             raise FitError(
-                f"frames of {height} x {width} px are smaller than the halo ({descriptor.halo} px) of "
-                f"'{descriptor.name}'. Use larger frames, or a smaller window in the recipe's [descriptor]."
+                f"frames of {height} x {width} px are smaller than '{descriptor.name}' needs ({smallest} px a side). "
+                "Use larger frames, or a smaller window in the recipe's [descriptor]."
             )

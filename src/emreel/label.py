@@ -18,7 +18,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from emreel import engine
-from emreel.model import INVALID, UNKNOWN, FrameLabels, Model
+from emreel.model import FrameLabels, Model
 from emreel.movie import check_movie, frame_times_s, pixel_size_nm
 from emreel.prepare import FrameReport, FrameSums
 from emreel.prepare.measure import measure_frames
@@ -30,7 +30,9 @@ from emreel.result import (
     Ledger,
     Record,
     Result,
+    ResultError,
     acquire_lock,
+    count_labels,
     create_store,
     fit_tile,
     forget_blocks,
@@ -123,7 +125,11 @@ def repair_result(
     emreel.result.ResultError : the movie is not the one that the result was made from.
     """
     with acquire_lock(path, break_foreign=break_lock) as lock:
-        damaged = {damage.block.index for damage in verify_result(path)}
+        damages = verify_result(path)
+        beyond = [str(damage) for damage in damages if damage.block is None]
+        if beyond:
+            raise ResultError(f"{os.fspath(path)} cannot be mended block by block ({beyond[0]}). Label the movie anew.")
+        damaged = {damage.block for damage in damages if damage.block is not None}
         forget_blocks(path, damaged, lock)
     layout = read_layout(path)
     model = Model.load(Path(path) / "model.zarr")
@@ -180,7 +186,7 @@ class _LabelBlock:
             preview=np.stack([preview(labels.prepared, self.layout.preview_factor) for labels in labelled]),
             membership=np.stack([labels.membership for labels in labelled]) if self.layout.with_membership else None,
         )
-        return Record(job.block, checksums, tuple(rows))
+        return Record(block=job.block, checksums=checksums, rows=tuple(rows))
 
     def _report(self, frame: npt.NDArray[Any], job: _Job, offset: int) -> FrameReport:
         if job.reports is not None:
@@ -189,14 +195,13 @@ class _LabelBlock:
 
 
 def _frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray[np.uint8]) -> dict[str, Any]:
-    counts = np.bincount(label.ravel(), minlength=256)
     return {
         "frame": frame,
         "status": report.status,
         "reason": report.reason,
         "gain": model.prepare.relative_gain(report),
         "signature": report.signature,
-        "area_px2": {str(value): int(counts[value]) for value in (*range(1, model.n_clusters + 1), INVALID, UNKNOWN)},
+        "label_px": count_labels(label[None])[0],
     }
 
 

@@ -20,7 +20,7 @@ from emreel.result.files import write_all, write_file
 from emreel.result.layout import Block, Layout
 from emreel.result.lines import decode_line, encode_line, encode_lines, plain_json, trusted_lines
 from emreel.result.lock import Lock
-from emreel.result.store import LEDGER, LOCK, VERSION, read_facts
+from emreel.result.store import LEDGER, LOCK, VERSION, read_facts, remove_partials
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +96,8 @@ class Ledger:
 def open_ledger(path: str | os.PathLike[str], lock: Lock, *, identity: Mapping[str, Any]) -> Ledger:
     """Open a result's ledger for appending: start it if there is none, cut what cannot be trusted.
 
+    What killed writers left unfinished in the folder is removed.
+
     Parameters
     ----------
     lock : the result's lock, held.
@@ -113,7 +115,7 @@ def open_ledger(path: str | os.PathLike[str], lock: Lock, *, identity: Mapping[s
 
 
 def forget_blocks(path: str | os.PathLike[str], blocks: Iterable[int], lock: Lock) -> int:
-    """Take blocks out of the ledger, in one step, so that the next run computes them again. Returns how many.
+    """Take blocks out of the ledger, all at once, so that the next run computes them again. Returns how many.
 
     Raises
     ------
@@ -169,6 +171,7 @@ def _rewrite_ledger(
     if lock.path.resolve() != (Path(path) / LOCK).resolve():
         raise LedgerError(f"got the lock {lock.path}, wanted that of {os.fspath(path)}.")
     lock.check()
+    remove_partials(path)
     ledger = read_ledger(path)
     for index in without:
         ledger.done.pop(index, None)

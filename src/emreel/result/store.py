@@ -84,8 +84,14 @@ def create_store(
         pixel_size_nm=pixel_size_nm,
         origin_yx_px=origin_yx_px,
     )
-    facts = {"version": VERSION, "layout": layout.to_dict(), "identity": identity}
-    facts["provenance"] = provenance or {}
+    facts = {
+        "version": VERSION,
+        "layout": layout.to_dict(),
+        "identity": identity,
+        "label_names": scene.label_names,
+        "pixel_size_nm": pixel_size_nm,
+        "provenance": provenance or {},
+    }
     _place_store(target, ome.build(scene, plain_json(facts)))
 
 
@@ -139,7 +145,7 @@ def shard_paths(path: str | os.PathLike[str], layout: Layout, block: Block) -> d
 
 
 def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a result says of itself: version, layout, identity, provenance (attrs.emreel of movie.zarr).
+    """What a result says of itself (attrs.emreel): version, layout, identity, names, pixel size, provenance.
 
     Raises
     ------
