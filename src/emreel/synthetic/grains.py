@@ -29,7 +29,7 @@ from emreel.synthetic.lattice import (
 )
 from emreel.synthetic.optics import Optics
 from emreel.synthetic.scene import Scene, View
-from emreel.synthetic.streams import Stream, random_stream
+from emreel.synthetic.streams import Stream, random_stream, spread_points
 from emreel.synthetic.texture import Image, smooth_field, speckle_profile
 
 _SEM = Optics(modality="sem")
@@ -207,7 +207,7 @@ class GrainGrowth(Scene):
         columns = np.clip(np.rint(x + np.float32(view.drift_yx[1])), 0, self.shape_yx[1] - 1).astype(np.intp)
         patch = read_cell(table, ticks, level)
         if self.column_spread:
-            patch *= 1 + np.float32(self.column_spread) * column_noise(i, j, seed=self.seed, layer=number)
+            patch *= 1 + np.float32(self.column_spread) * column_noise(i + 61 * number, j, seed=self.seed)
         patch *= labels[rows, columns] == number
         return patch
 
@@ -252,7 +252,7 @@ def _ensemble(scene: GrainGrowth) -> Ensemble:
     rng = random_stream(scene.seed, Stream.GRAINS)
     spacing, n = scene.grain_spacing_px, scene.n_grains
     height, width = scene.shape_yx
-    centres = _spread_points(rng, n, (height, width))
+    centres = spread_points(rng, n, (height, width))
     weights = spacing**2 * rng.uniform(-0.12, 0.12, n)
     # the small ones shrink: rank by the area in the first frame, with some chance
     grid_y, grid_x = np.mgrid[0:height:96j, 0:width:96j].astype(np.float32)
@@ -264,25 +264,12 @@ def _ensemble(scene: GrainGrowth) -> Ensemble:
     pore_rng = random_stream(scene.seed, Stream.PORES)
     pores = np.column_stack(
         [
-            _spread_points(pore_rng, scene.n_pores, (height, width)),
+            spread_points(pore_rng, scene.n_pores, (height, width)),
             radius * pore_rng.uniform(0.6, 1.3, (scene.n_pores, 2)),
             pore_rng.uniform(0, np.pi, scene.n_pores),
         ]
     )
     return Ensemble(centres_yx=centres, weights_px2=weights, gains_px2=gains, angles_deg=angles, pores=pores)
-
-
-def _spread_points(rng: np.random.Generator, n: int, shape_yx: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """n points over the frame, none close to another: each is the farthest of a dozen candidates."""
-    points = np.empty((n, 2))
-    for k in range(n):
-        candidates = rng.uniform(0, shape_yx, (12, 2))
-        if k:
-            gaps = ((candidates[:, None] - points[None, :k]) ** 2).sum(axis=2).min(axis=1)
-            points[k] = candidates[gaps.argmax()]
-        else:
-            points[k] = candidates[0]
-    return points
 
 
 def _spread_angles(

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from emreel.synthetic.checks import require, require_number, require_whole
 from emreel.synthetic.lattice import Cell
-from emreel.synthetic.particle import Particle, chord, inside_distance
+from emreel.synthetic.particle import Folded, Particle, chord, inside_distance
 from emreel.synthetic.scene import View
 from emreel.synthetic.texture import Image
 
@@ -76,12 +77,12 @@ class TwinLamella(Particle):
         low, high = chord(self.facets, self.boundary_px + (whole + 0.5) * self.plane_spacing_px)
         return whole, low + (planes - whole) * (high - low)
 
-    def _pieces(self, view: View, height: Image, along: Image) -> Image:
+    def _pieces(self, view: View, height: Image, along: Image) -> npt.NDArray[np.uint8]:
         """1 below the lamella, 2 in it, 3 above it; `height` counts from the lower boundary."""
         whole, ledge = self._ledge(view.index)
         spacing = np.float32(self.plane_spacing_px)
         top = spacing * (whole + (along < np.float32(ledge)) * bool(self.planes_at(view.index)))
-        return np.asarray(1 + (height > 0).astype(np.uint8) + (height > np.maximum(top, 0)))
+        return 1 + (height > 0).astype(np.uint8) + (height > top).astype(np.uint8)
 
     def _slip(self, view: View, height: Image, along: Image) -> Image:
         """Shift of the upper parent along the plane, px: a third of a period for every plane of the lamella."""
@@ -94,19 +95,19 @@ class TwinLamella(Particle):
             slipped = slipped + np.float32(0.5) - np.arctan((along - np.float32(ledge)) / core) / np.float32(np.pi)
         return np.asarray(slipped * period / 3, dtype=np.float32)
 
-    def _fold(self, view: View, h: Image, along: Image) -> tuple[Image, Image, Image, Cell]:
+    def _fold(self, view: View, h: Image, along: Image) -> Folded:
         period, spacing = self.column_distance_px, self.plane_spacing_px
-        cell = Cell(vectors_yx=((0.0, period), (spacing, period / 3)))
         height = h - np.float32(self.boundary_px)
         piece = self._pieces(view, height, along)
-        folded = along - (piece == 3) * self._slip(view, height, along)
-        np.negative(folded, out=folded, where=piece == 2)
-        return height, folded, piece, cell
-
-    def _unfold(self, view: View, folded: tuple[Image, Image], h: Image, along: Image) -> tuple[Image, Image]:
-        height = h - np.float32(self.boundary_px)
-        mirrored = np.where(self._pieces(view, height, along) == 2, np.float32(-1), np.float32(1))
-        return h + folded[0], along + mirrored * folded[1]
+        x = along - (piece == 3) * self._slip(view, height, along)
+        mirror = np.where(piece == 2, np.float32(-1), np.float32(1))
+        return Folded(
+            y=height,
+            x=x * mirror,
+            piece=piece,
+            cell=Cell(vectors_yx=((0.0, period), (spacing, period / 3))),
+            back=((1.0, 0.0), (0.0, mirror)),
+        )
 
     def _facts(self, view: View) -> dict[str, Any]:
         h, along = self._own_axes(view)
