@@ -121,7 +121,7 @@ def test_dead_data_change_nothing_beyond_their_reach(
     frame = np.tile(front_movie[5].values.astype(np.float32), (3, 2))
     dead = frame.copy()
     dead[20:24, 30:33] = value
-    report = label_module.FrameSums.of(frame).finish(front_model.prepare.reference_mean)
+    report = front_model.report(frame)
     expected = front_model.label_frame(frame, report)
     found = front_model.label_frame(dead, report)
     reach = front_model.descriptor.halo + front_model.stride

@@ -90,7 +90,9 @@ def write_folder_png(folder: Path, frames: Array) -> str:
     import imageio.v3 as iio
 
     for number, frame in enumerate(frames):
-        iio.imwrite(folder / f"frame_{number + 5}.png", frame)  # frame_5 ... frame_11: natural order differs from text order
+        iio.imwrite(
+            folder / f"frame_{number + 5}.png", frame
+        )  # frame_5 ... frame_11: natural order differs from text order
     (folder / "notes.txt").write_text("not a frame")
     rows = [f"frame_{number + 5}.png, {number * 0.25}" for number in range(len(frames))]
     (folder / "times.csv").write_text("\n".join(["file, time_s", *rows[::-1]]))
@@ -219,7 +221,9 @@ def write_mrcz(folder: Path, frames: Array) -> str:
 def write_ser(folder: Path, frames: Array, name: str = "m_1.ser", wide: bool = True, total: int | None = None) -> str:
     n_frames, height, width = frames.shape
     total = total or n_frames
-    code = {"uint8": 1, "uint16": 2, "uint32": 3, "int16": 5, "int32": 6, "float32": 7, "complex64": 9}[frames.dtype.name]
+    code = {"uint8": 1, "uint16": 2, "uint32": 3, "int16": 5, "int32": 6, "float32": 7, "complex64": 9}[
+        frames.dtype.name
+    ]
     pointer = "Q" if wide else "I"
     dimension = struct.pack("<IddII", total, 0.0, 1.0, 0, 6) + b"Number" + struct.pack("<I", 0)
     fixed = 30 + (4 if wide else 0)
@@ -343,7 +347,11 @@ def write_emd_velox(folder: Path, frames: Array) -> str:
         group = file.create_group("Data/Image/0123456789abcdef")
         group.create_dataset("Data", data=np.moveaxis(frames, 0, -1), chunks=(*frames.shape[1:], 1))
         metadata = {
-            "BinaryResult": {"PixelSize": {"width": "5e-11", "height": "5e-11"}, "PixelUnitX": "m", "DetectorIndex": "0"},
+            "BinaryResult": {
+                "PixelSize": {"width": "5e-11", "height": "5e-11"},
+                "PixelUnitX": "m",
+                "DetectorIndex": "0",
+            },
             "Scan": {"FrameTime": "0.25"},
         }
         text = json.dumps(metadata).encode().ljust(2000, b"\0")
@@ -401,7 +409,14 @@ class DmWriter:
 
 def write_dm(folder: Path, frames: Array, version: int = 4, name: str | None = None, kind: int | None = None) -> str:
     dm = DmWriter(version)
-    codes = {"int16": (1, 2), "float32": (2, 6), "uint8": (6, 10), "int32": (7, 3), "uint16": (10, 4), "uint32": (11, 5)}
+    codes = {
+        "int16": (1, 2),
+        "float32": (2, 6),
+        "uint8": (6, 10),
+        "int32": (7, 3),
+        "uint16": (10, 4),
+        "uint32": (11, 5),
+    }
     data_type, element = codes[frames.dtype.name]
     steps = [(0.05, "nm"), (0.05, "nm"), (0.25, "s")][: frames.ndim]
     dimensions = [("", dm.value(5, "I", n), False) for n in frames.shape[::-1]]
