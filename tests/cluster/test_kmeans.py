@@ -290,6 +290,21 @@ def test_classes_left_empty_are_seeded_anew(seed: int) -> None:
     assert fitted.cluster_centers_.tobytes() == again.cluster_centers_.tobytes()
 
 
+def test_a_class_that_its_neighbours_empty_while_polishing_is_seeded_anew() -> None:
+    kept = np.array([[0.0], [2.5], [5.5], [8.0]], np.float32)  # rests at centres 0, 4, 8
+    rows = np.concatenate((kept, np.full((500, 1), 1.95), np.full((500, 1), 6.05))).astype(np.float32)
+    seen: list[list[int]] = []
+
+    def run_round(centers: np.ndarray, scale: FixedPoint) -> CentroidSums:
+        sums = CentroidSums.of(rows, centers, scale)
+        seen.append(sums.counts.tolist())
+        return sums
+
+    fitted = MiniBatchKMeans(3, init=[[0.0], [4.0], [8.0]]).fit_rounds(kept, run_round)
+    assert seen[1][1] == 0  # the middle class lost both its rows
+    assert fitted.counts_.min() > 0 and fitted.counts_.sum() == len(rows)
+
+
 def test_a_class_that_only_the_reservoir_has_is_an_error() -> None:
     kept = np.array([[0.0], [0.1], [100.0]], np.float32)
 
