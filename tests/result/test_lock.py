@@ -42,15 +42,14 @@ def holders(path: Path, count: int = 1) -> Iterator[list[subprocess.Popen[str]]]
     with contextlib.ExitStack() as stack:
         started = []
         for _ in range(count):
-            process = stack.enter_context(
-                subprocess.Popen(
-                    [sys.executable, "-c", HOLD, path],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    env=env,
-                )
+            process = subprocess.Popen(
+                [sys.executable, "-c", HOLD, path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=env,
             )
+            stack.enter_context(process)
             stack.callback(process.kill)
             started.append(process)
         yield started
@@ -123,9 +122,9 @@ def test_a_living_writer_is_refused_and_a_killed_one_taken_over(folder: Path, ca
     with holders(folder) as [process]:
         go(process)
         assert answer(process) == "held"
-        with pytest.raises(LockError, match=rf"being written by process {process.pid} on .* since 20") as caught:
-            with acquire_lock(folder):
-                pass
+        said = rf"being written by process {process.pid} on .* since 20"
+        with pytest.raises(LockError, match=said) as caught, acquire_lock(folder):
+            pass
         assert "Wait for it, stop it, or choose another folder" in str(caught.value)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -191,7 +190,7 @@ def test_a_lock_from_before_a_restart_of_this_machine_is_dead(folder: Path, monk
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"host": "h"}'])
 def test_a_lock_that_cannot_be_read_is_broken_only_when_asked(folder: Path, content: bytes) -> None:
     (folder / "lock").write_bytes(content)
-    with pytest.raises(LockError, match="cannot be read.*--break-lock"), acquire_lock(folder):
+    with pytest.raises(LockError, match=r"cannot be read.*--break-lock"), acquire_lock(folder):
         pass
     assert (folder / "lock").read_bytes() == content
     with acquire_lock(folder, break_foreign=True):

@@ -281,7 +281,7 @@ def test_a_full_disk_stops_a_block_and_leaves_nothing_half(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", write)
-        with pytest.raises(StorageError, match="no space left .* Make space and run the same command again"):
+        with pytest.raises(StorageError, match=r"no space left .* Make space and run the same command again"):
             bench.write(path, bench.layout.block(2))
     assert read_files(path) == before
     assert bench.run(path) == [2, 3]

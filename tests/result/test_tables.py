@@ -113,7 +113,7 @@ def test_names_cannot_leave_the_folder(tmp_path: Path, name: str) -> None:
 
 
 def test_a_missing_or_damaged_table_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ResultError, match="no table 'quality'. Tables there: none"):
+    with pytest.raises(ResultError, match=r"no table 'quality'\. Tables there: none"):
         result.read_table(tmp_path, "quality")
     result.write_table(tmp_path, "fronts", pd.DataFrame({"a": [1]}))
     with pytest.raises(ResultError, match="Tables there: fronts"):
