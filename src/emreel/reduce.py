@@ -181,9 +181,7 @@ class PCA:
         return project_rows(rows, self.mean_, self.components_)
 
 
-def project_rows(
-    rows: npt.ArrayLike, mean: npt.ArrayLike, components: npt.ArrayLike | None
-) -> npt.NDArray[np.float32]:
+def project_rows(rows: npt.ArrayLike, mean: npt.ArrayLike, components: npt.ArrayLike | None) -> npt.NDArray[np.float32]:
     """(rows - mean) @ components.T, each row on its own, so that the bits do not depend on the batch.
 
     rows : shape (..., d). mean : shape (d,). components : shape (k, d); None keeps every feature as it is.

@@ -72,7 +72,9 @@ class _Keyframe:
     def of(cls, page: Any, path: str) -> _Keyframe:
         shape, dtype = tuple(page.shape), np.dtype(page.dtype) if page.dtype is not None else None
         if dtype is None or dtype.kind not in "iuf":
-            what = {"c": "complex numbers", "b": "booleans (1 bit a pixel)"}.get(dtype.kind if dtype else "", "no numbers")
+            what = {"c": "complex numbers", "b": "booleans (1 bit a pixel)"}.get(
+                dtype.kind if dtype else "", "no numbers"
+            )
             raise ReaderError(f"{path} holds {what}, wanted counts. Take the modulus, or save it as 8-bit grey.")
         coloured = page.samplesperpixel > 1
         height, width = int(page.imagelength), int(page.imagewidth)
@@ -200,7 +202,9 @@ class TiffPages(FrameBlocks):
             if channels.shape[-1] == 2:
                 picture = channels[..., 0]
             else:
-                picture = grey_from_channels(channels, where=f"{self.path}, page {index}", lossy=page.compression in (6, 7))
+                picture = grey_from_channels(
+                    channels, where=f"{self.path}, page {index}", lossy=page.compression in (6, 7)
+                )
         picture = picture.reshape(self.shape_yx)
         return picture if self.palette is None else np.asarray(self.palette, self.dtype)[picture]
 

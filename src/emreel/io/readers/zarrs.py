@@ -142,9 +142,7 @@ def _candidates(group: zarr.Group) -> list[Candidate]:
     ]
 
 
-def _coordinate_scales(
-    group: zarr.Group, inner: str, names: Sequence[str | None] | None, axes: AxisMap
-) -> _Scales:
+def _coordinate_scales(group: zarr.Group, inner: str, names: Sequence[str | None] | None, axes: AxisMap) -> _Scales:
     """Coordinates as xarray writes them: one-dimensional arrays beside the data, named as its axes."""
     folder = inner.rpartition("/")[0]
 
