@@ -30,7 +30,7 @@ class TwinLamella(Particle):
 
     Parameters
     ----------
-    lamella_planes : number of planes in the first frame.
+    lamella_planes : number of planes in the first frame; None: 0.6 of the radius.
     vanish_frame : first frame without the twin; None: 70 % of the movie.
     offset_planes : where the lower boundary is, in planes from the particle's centre; None: the lamella is
         centred in the first frame.
@@ -40,13 +40,14 @@ class TwinLamella(Particle):
     classes: ClassVar[tuple[str, ...]] = ("background", "parent", "twin")
 
     angle_deg: float = 15.0
-    lamella_planes: float = 11.0
+    lamella_planes: float | None = None
     vanish_frame: int | None = None
     offset_planes: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_number("lamella_planes", self.lamella_planes, least=0)
+        if self.lamella_planes is not None:
+            require_number("lamella_planes", self.lamella_planes, least=0)
         if self.vanish_frame is not None:
             require_whole("vanish_frame", self.vanish_frame, least=1)
         if self.offset_planes is not None:
@@ -61,14 +62,21 @@ class TwinLamella(Particle):
         return max(1, round(0.7 * self.n_frames)) if self.vanish_frame is None else self.vanish_frame
 
     @property
+    def first_planes(self) -> float:
+        """Number of planes of the lamella in the first frame."""
+        if self.lamella_planes is not None:
+            return self.lamella_planes
+        return float(max(1, round(0.6 * self.radius_px / self.plane_spacing_px)))
+
+    @property
     def boundary_px(self) -> float:
         """Height of the lower twin boundary over the particle's centre, px, on a plane of the lattice."""
-        planes = -0.5 * self.lamella_planes if self.offset_planes is None else self.offset_planes
+        planes = -0.5 * self.first_planes if self.offset_planes is None else self.offset_planes
         return planes * self.plane_spacing_px
 
     def planes_at(self, index: int) -> float:
         """Number of planes in twin orientation, the ledge's plane counted by its share of the width."""
-        return max(0.0, self.lamella_planes * (1 - index / self.vanish_index))
+        return max(0.0, self.first_planes * (1 - index / self.vanish_index))
 
     def _ledge(self, index: int) -> tuple[int, float]:
         """Whole planes of the lamella, and where the ledge stands along the plane above them, px."""
