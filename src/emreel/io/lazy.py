@@ -30,7 +30,7 @@ def lazy_frames(frames: FrameBlocks) -> Any:
         splits_rows=frames.splits_rows,
         chunk_bytes=SEQUENTIAL_CHUNK_BYTES if frames.sequential else CHUNK_BYTES,
     )
-    return da.from_array(  # type: ignore[no-untyped-call]
+    return da.from_array(
         frames,
         chunks=chunks,
         name=f"frames-{tokenize(frames)}",
