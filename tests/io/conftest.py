@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def write_npz_compressed(folder: Path, frames: Array) -> str:
 
 
 def write_tiff(folder: Path, frames: Array, **options: Any) -> str:
-    tifffile.imwrite(folder / "m.tif", frames, **options)
+    tifffile.imwrite(folder / "m.tif", frames, photometric="minisblack", **options)
     return str(folder / "m.tif")
 
 
@@ -155,7 +156,7 @@ def write_ome_zarr(folder: Path, frames: Array, version: str) -> str:
         scale_factors=[],
         axes=axes,
         fmt=form,
-        scale={"t": 250.0, "y": 5e-5, "x": 5e-5},
+        scale={"t": 250.0, "c": 1.0, "z": 1.0, "y": 5e-5, "x": 5e-5},
     )
     return str(folder / "m.zarr")
 
@@ -491,6 +492,7 @@ FORMATS: dict[str, Format] = {
     "tiff-imagej": Format(write_tiff_imagej, pixel_size_nm=0.05, frame_time_s=0.25),
     "tiff-ome": Format(write_tiff_ome, pixel_size_nm=0.05, frame_time_s=0.25),
     "tiff-pages": Format(write_tiff_pages),
+    "tiff-plain": Format(lambda folder, frames: write_tiff(folder, frames, metadata=None)),
     "tiff-zlib": Format(lambda folder, frames: write_tiff(folder, frames, compression="zlib", predictor=True)),
     "tiff-tiled": Format(lambda folder, frames: write_tiff(folder, frames, tile=(16, 16))),
     "tiff-strips": Format(lambda folder, frames: write_tiff(folder, frames, rowsperstrip=5, metadata=None)),
@@ -551,8 +553,9 @@ FORMATS: dict[str, Format] = {
 
 
 @pytest.fixture(scope="session")
-def formats() -> dict[str, Format]:
-    return FORMATS
+def writers() -> Any:
+    """This module: `write_*`, `make_frames` and `FORMATS`, for tests that write what they need."""
+    return sys.modules[__name__]
 
 
 @pytest.fixture
