@@ -45,7 +45,9 @@ def choose_dataset(path: str, candidates: Sequence[Candidate], wanted: str | Non
         raise ReaderError(f"{path} has no array {wanted!r}.{hint} It has: {_listed(candidates)}.")
     usable = [c for c in candidates if c.dtype.kind in "iuf" and 0 not in c.shape]
     for n_axes in (3, 2):
-        fitting = [c for c in usable if (c.n_long_axes == 3 or len(c.shape) == 3) == (n_axes == 3) and len(c.shape) >= 2]
+        fitting = [
+            c for c in usable if (c.n_long_axes == 3 or len(c.shape) == 3) == (n_axes == 3) and len(c.shape) >= 2
+        ]
         fitting = [c for c in fitting if n_axes == 3 or c.n_long_axes == 2]
         if len(fitting) == 1:
             return fitting[0].name

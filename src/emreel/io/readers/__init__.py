@@ -114,4 +114,6 @@ def open_raw(path: str, dataset: str | None = None) -> RawMovie:
         raise ReaderError(f"{path} needs the package {error.name!r}. Install it: pip install {error.name}.") from error
     except Exception as error:
         reason = str(error).strip().split("\n")[0] or type(error).__name__
-        raise ReaderError(f"{path} cannot be read as a movie: {reason}. It is damaged, or of another format.") from error
+        raise ReaderError(
+            f"{path} cannot be read as a movie: {reason}. It is damaged, or of another format."
+        ) from error

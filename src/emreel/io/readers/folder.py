@@ -121,9 +121,7 @@ def _stamp(files: Sequence[Path]) -> str:
     return f"{sum(file.stat().st_size for file in files)}:{newest}"
 
 
-def _read_times(
-    sidecar: Path, names: Sequence[str], n_frames: int, one_each: bool
-) -> npt.NDArray[np.float64] | None:
+def _read_times(sidecar: Path, names: Sequence[str], n_frames: int, one_each: bool) -> npt.NDArray[np.float64] | None:
     if not sidecar.exists():
         return None
     with sidecar.open(newline="", encoding="utf-8-sig") as file:
@@ -173,6 +171,10 @@ class FolderFrames(FrameBlocks):
     @property
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(self.stored)
+
+    @property
+    def n_entries(self) -> int:
+        return len(self.files)
 
     def read(self, frames: range, rows: slice, columns: slice) -> npt.NDArray[Any]:
         ends = np.cumsum(self.counts)

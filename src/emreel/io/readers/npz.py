@@ -50,8 +50,11 @@ def _data_start(path: str, member: zipfile.ZipInfo) -> int:
     with Path(path).open("rb") as file:
         file.seek(member.header_offset)
         local = file.read(_LOCAL_HEADER)
-    return member.header_offset + _LOCAL_HEADER + int.from_bytes(local[26:28], "little") + int.from_bytes(
-        local[28:30], "little"
+    return (
+        member.header_offset
+        + _LOCAL_HEADER
+        + int.from_bytes(local[26:28], "little")
+        + int.from_bytes(local[28:30], "little")
     )
 
 

@@ -28,7 +28,9 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
             raise ReaderError(f"{path} declares {height} x {width} px, which no camera has. Its header is damaged.")
         if getattr(image, "n_frames", 1) > 1:
             raise ReaderError(f"{path} is an animation. Save it as TIFF, mp4 or avi.")
-        metadata = {str(key): value for key, value in image.info.items() if isinstance(value, str | int | float | tuple)}
+        metadata = {
+            str(key): value for key, value in image.info.items() if isinstance(value, str | int | float | tuple)
+        }
     frames = PictureFrame(
         path=path, shape_yx=(height, width), stored=np.dtype(_PLAIN.get(mode, np.uint8)).str, stamp=file_stamp(path)
     )

@@ -72,7 +72,9 @@ class _Keyframe:
     def of(cls, page: Any, path: str) -> _Keyframe:
         shape, dtype = tuple(page.shape), np.dtype(page.dtype) if page.dtype is not None else None
         if dtype is None or dtype.kind not in "iuf":
-            what = {"c": "complex numbers", "b": "booleans (1 bit a pixel)"}.get(dtype.kind if dtype else "", "no numbers")
+            what = {"c": "complex numbers", "b": "booleans (1 bit a pixel)"}.get(
+                dtype.kind if dtype else "", "no numbers"
+            )
             raise ReaderError(f"{path} holds {what}, wanted counts. Take the modulus, or save it as 8-bit grey.")
         coloured = page.samplesperpixel > 1
         height, width = int(page.imagelength), int(page.imagewidth)
@@ -180,6 +182,10 @@ class TiffPages(FrameBlocks):
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(self.stored).newbyteorder("=")
 
+    @property
+    def n_entries(self) -> int:
+        return len(self.offsets)
+
     def read(self, frames: range, rows: slice, columns: slice) -> npt.NDArray[Any]:
         with tifffile.TiffFile(self.path) as tif:
             return np.stack([self._page(tif, index)[rows, columns] for index in frames])
@@ -200,7 +206,9 @@ class TiffPages(FrameBlocks):
             if channels.shape[-1] == 2:
                 picture = channels[..., 0]
             else:
-                picture = grey_from_channels(channels, where=f"{self.path}, page {index}", lossy=page.compression in (6, 7))
+                picture = grey_from_channels(
+                    channels, where=f"{self.path}, page {index}", lossy=page.compression in (6, 7)
+                )
         picture = picture.reshape(self.shape_yx)
         return picture if self.palette is None else np.asarray(self.palette, self.dtype)[picture]
 
