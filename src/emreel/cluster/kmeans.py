@@ -23,9 +23,12 @@ from emreel.cluster.assign import Centers, Rows, accumulate, assign, check_fit, 
 from emreel.cluster.errors import ClusterError
 from emreel.cluster.sampling import RESERVOIR_ROWS, Reservoir, derive_seed, draw_uniform, hash_indices
 
-#: A feature or a squared distance of one row is at most 2**30 steps, so int64 holds 2**32 rows with room to spare.
+#: A feature of one row is at most 2**30 steps, so int64 holds the sums of 2**32 rows with room to spare.
 VALUE_BITS = 30
 MAX_ROWS = 2**32
+#: A squared distance is at most 2**42 steps; int64 holds a batch of 2**20, and Python's integers the sums of batches.
+SQ_BITS = 42
+BATCH_ROWS = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +36,8 @@ class FixedPoint:
     """How rows become integers: feature j is worth rint((x - offset[j]) 2^(30 - exponents[j])) steps.
 
     Rows beyond offset +- 2^exponent are cut there: at least four times the range that the scale was
-    learned from, so only stray values are. Squared distances are cut at 2^sq_exponent.
+    learned from, so only stray values are. Squared distances are cut at 2^sq_exponent,
+    in steps of 2^(sq_exponent - 42).
     """
 
     offset: tuple[float, ...]
@@ -67,7 +71,13 @@ class FixedPoint:
     @property
     def sq_step(self) -> float:
         """Size of one step of a squared distance."""
-        return math.ldexp(1.0, self.sq_exponent - VALUE_BITS)
+        return math.ldexp(1.0, self.sq_exponent - SQ_BITS)
+
+    @property
+    def rounding_sq(self) -> float:
+        """Squared distance that float32's rounding of the features alone can make."""
+        largest = np.abs(self.offset) + np.ldexp(1.0, np.asarray(self.exponents))
+        return math.fsum((largest * 2.0**-22) ** 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +86,7 @@ class CentroidSums:
 
     sums : (K, d) int64, steps of ``scale``. counts : (K,) int64. inertia_steps : squared distances to the nearest
     centre, summed, in steps of ``scale.sq_step``. Integers, so any order of additions gives the same bits; at most
-    2**32 rows, each at most 2**30 steps.
+    2**32 rows, each at most 2**30 steps a feature.
     """
 
     sums: npt.NDArray[np.int64]
@@ -97,19 +107,16 @@ class CentroidSums:
         if scale.n_features != rows.shape[1]:
             raise ClusterError(f"got a scale of {scale.n_features} features for rows of {rows.shape[1]}.")
         sums, counts = np.zeros(centers.shape, np.int64), np.zeros(len(centers), np.int64)
-        inertia, n_bad = accumulate(
-            rows,
-            centers,
-            np.asarray(scale.offset),
-            1 / scale.steps,
-            2.0**VALUE_BITS,
-            1 / scale.sq_step,
-            sums,
-            counts,
-        )
-        if n_bad:
-            raise _not_finite(n_bad, len(rows))
-        return cls(sums, counts, int(inertia), scale)
+        offset, per_step, per_sq_step = np.asarray(scale.offset), 1 / scale.steps, 1 / scale.sq_step
+        limits = 2.0**VALUE_BITS, 2.0**SQ_BITS
+        inertia = 0
+        for start in range(0, len(rows), BATCH_ROWS):
+            batch = rows[start : start + BATCH_ROWS]
+            steps, n_bad = accumulate(batch, centers, offset, per_step, per_sq_step, limits, sums, counts)
+            if n_bad:
+                raise not_finite(n_bad, len(batch))
+            inertia += int(steps)
+        return cls(sums, counts, inertia, scale)
 
     def __add__(self, other: Self) -> Self:
         if self.scale != other.scale or self.sums.shape != other.sums.shape:
@@ -210,8 +217,8 @@ class MiniBatchKMeans:
             centers = moved
         if not found.counts.all():
             raise ClusterError(
-                f"{np.count_nonzero(found.counts == 0)} of {self.n_clusters} clusters are empty after {n_rounds} "
-                "rounds. Lower n_clusters (option -k), or allow more max_rounds."
+                f"{np.count_nonzero(found.counts == 0)} of {self.n_clusters} clusters have no row of the sample "
+                f"(rounds: {n_rounds}). Lower n_clusters (option -k), or allow more max_rounds."
             )
         self.cluster_centers_ = centers
         self.counts_ = found.counts
@@ -351,11 +358,11 @@ def _check_rows(rows: Rows) -> Rows:
         raise ClusterError("got no rows, wanted at least one. Sample more frames, or check the movie's valid pixels.")
     n_bad = int(np.count_nonzero(~np.isfinite(rows).all(axis=1)))
     if n_bad:
-        raise _not_finite(n_bad, len(rows))
+        raise not_finite(n_bad, len(rows))
     return rows
 
 
-def _not_finite(n_bad: int, n_rows: int) -> ClusterError:
+def not_finite(n_bad: int, n_rows: int) -> ClusterError:
     return ClusterError(
         f"{n_bad} of {n_rows} rows hold NaN or inf, wanted finite numbers. Leave invalid points out of the sample."
     )

@@ -51,6 +51,11 @@ class FrameBlocks(abc.ABC):
         """Shape of the smallest piece that the file lets one read, None where frames are free."""
         return None
 
+    @property
+    def n_entries(self) -> int:
+        """Length of the tables that this value carries; long ones are sent once, not with every task."""
+        return 1
+
     def __getitem__(self, key: Key | tuple[Key, ...]) -> npt.NDArray[Any]:
         keys = key if isinstance(key, tuple) else (key,)
         keys = keys + (slice(None),) * (3 - len(keys))
@@ -136,6 +141,10 @@ class RawFrames(FrameBlocks):
     @property
     def dtype(self) -> np.dtype[Any]:
         return native_dtype(self.stored)
+
+    @property
+    def n_entries(self) -> int:
+        return sum(len(part.table or "1") for part in self.parts)
 
     def read(self, frames: range, rows: slice, columns: slice) -> npt.NDArray[Any]:
         height, width = self.shape_yx

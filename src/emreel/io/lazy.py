@@ -17,6 +17,9 @@ SEQUENTIAL_CHUNK_BYTES = 64 * 2**20
 #: Single frames above this are split in space where the format allows.
 FRAME_BYTES_MAX = 256 * 2**20
 
+#: Values with longer tables of files or offsets become one key of the graph instead of a part of every task.
+INLINE_ENTRIES = 256
+
 
 def lazy_frames(frames: FrameBlocks) -> Any:
     """A Dask array of shape (time, y, x) over frames on disk; no pixel is read."""
@@ -33,7 +36,7 @@ def lazy_frames(frames: FrameBlocks) -> Any:
         name=f"frames-{tokenize(frames)}",
         meta=np.empty((0, 0, 0), frames.dtype),
         asarray=True,
-        inline_array=True,
+        inline_array=frames.n_entries <= INLINE_ENTRIES,
     )
 
 

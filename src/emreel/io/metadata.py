@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -37,6 +37,6 @@ def plain_metadata(value: Any, depth: int = 0) -> Any:
     if isinstance(value, Sequence):
         items = [plain_metadata(item, depth + 1) for item in value[:_MAX_ITEMS]]
         return items if len(value) <= _MAX_ITEMS else [*items, f"... {len(value)} in all"]
-    if isinstance(value, datetime.date | datetime.time):
+    if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     return str(value)

@@ -13,10 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from emreel.io.catalog import Entry, find_entry
 from emreel.io.errors import ReaderError
 from emreel.io.frames import FrameBlocks, RawMovie, native_dtype
 from emreel.io.metadata import plain_metadata
 from emreel.io.selection import Bins, FrameRange, Region, select_movie
+from emreel.io.units import even_times
 from emreel.movie import MovieError, check_movie, make_movie
 from emreel.movie import frame_times_s as times_of
 from emreel.movie import pixel_size_nm as pixel_size_of
@@ -39,12 +41,12 @@ class FrameSource(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Calibration:
+class Calibration:
     """What the user knows better than the file."""
 
-    frame_times_s: npt.ArrayLike | None
-    frame_time_s: float | None
-    pixel_size_nm: float | None
+    frame_times_s: npt.ArrayLike | None = None
+    frame_time_s: float | None = None
+    pixel_size_nm: float | None = None
 
     def times_s(self, n_frames: int, own: npt.ArrayLike | None) -> npt.ArrayLike | None:
         if self.frame_times_s is not None and self.frame_time_s is not None:
@@ -55,7 +57,7 @@ class _Calibration:
             return own
         if not np.isfinite(self.frame_time_s) or self.frame_time_s <= 0:
             raise MovieError(f"got a frame time of {self.frame_time_s} s, wanted a positive number.")
-        return np.arange(n_frames) * float(self.frame_time_s)
+        return even_times(n_frames, self.frame_time_s)
 
     def size_nm(self, own: float | None) -> float | None:
         return own if self.pixel_size_nm is None else self.pixel_size_nm
@@ -109,7 +111,7 @@ def open_movie(
     >>> movie.shape, movie.time.values.tolist(), round(float(movie.pixel_size_nm), 3)
     ((3, 2, 2), [0.25, 1.25, 2.25], 0.4)
     """
-    calibration = _Calibration(frame_times_s=frame_times_s, frame_time_s=frame_time_s, pixel_size_nm=pixel_size_nm)
+    calibration = Calibration(frame_times_s=frame_times_s, frame_time_s=frame_time_s, pixel_size_nm=pixel_size_nm)
     if isinstance(source, Sequence) and not isinstance(source, str | bytes):
         if not source:
             raise MovieError("got an empty list of movies. Give at least one.")
@@ -117,7 +119,7 @@ def open_movie(
     return select_movie(_open_one(source, calibration, dataset), frames=frames, roi=roi, bins=bin)
 
 
-def _open_one(source: Any, calibration: _Calibration, dataset: str | None) -> xr.DataArray:
+def _open_one(source: Any, calibration: Calibration, dataset: str | None) -> xr.DataArray:
     if isinstance(source, str | os.PathLike):
         return _open_address(os.fspath(source), calibration, dataset)
     if dataset is not None:
@@ -138,31 +140,30 @@ def _open_one(source: Any, calibration: _Calibration, dataset: str | None) -> xr
     return remade
 
 
-def _open_address(address: str, calibration: _Calibration, dataset: str | None) -> xr.DataArray:
-    from emreel.io import catalog, readers
+def _open_address(address: str, calibration: Calibration, dataset: str | None) -> xr.DataArray:
+    from emreel.io import readers
 
     if address.startswith("file://"):
         address = unquote(urlparse(address).path)
     if "://" not in address and not os.path.exists(address):
-        entry = catalog.find_entry(address)
+        entry = find_entry(address)
         if entry is not None:
-            return _open_entry(entry, calibration, dataset)
+            return open_entry(entry, calibration, dataset)
     return _dress(readers.open_raw(address, dataset), calibration, address)
 
 
-def _open_entry(entry: Any, calibration: _Calibration, dataset: str | None) -> xr.DataArray:
-    """A catalog's entry: its own calibration counts where the file has none and the user gives none."""
-    movie = _open_one(entry.resolve(), calibration, dataset or entry.dataset)
+def open_entry(entry: Entry, calibration: Calibration | None = None, dataset: str | None = None) -> xr.DataArray:
+    """Open a catalog's entry: its calibration counts where the file has none and the user gives none."""
+    movie = _open_one(entry.resolve(), calibration or Calibration(), dataset or entry.dataset)
     movie.attrs["source"] = entry.name
-    missing = _Calibration(
-        frame_times_s=None,
+    missing = Calibration(
         frame_time_s=entry.frame_time_s if times_of(movie) is None else None,
         pixel_size_nm=entry.pixel_size_nm if pixel_size_of(movie) is None else None,
     )
     return _open_one(movie, missing, None)
 
 
-def _dress(raw: RawMovie, calibration: _Calibration, source: str) -> xr.DataArray:
+def _dress(raw: RawMovie, calibration: Calibration, source: str) -> xr.DataArray:
     from emreel.io.lazy import lazy_frames
 
     n_frames = raw.frames.shape[0]

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 _NM = {
     "m": 1e9, "meter": 1e9, "meters": 1e9, "metre": 1e9, "mm": 1e6, "millimeter": 1e6,
     "um": 1e3, "micrometer": 1e3, "micrometers": 1e3, "micron": 1e3, "microns": 1e3,
@@ -31,6 +34,11 @@ def to_seconds(value: Any, unit: object) -> float | None:
 def second_factor(unit: object) -> float | None:
     """How many seconds one unit is, or None."""
     return _S.get(_name(unit))
+
+
+def even_times(n_frames: int, step_s: float) -> npt.NDArray[np.float64]:
+    """Times of evenly spaced frames from 0 on, shape (n_frames,), s."""
+    return np.arange(n_frames, dtype=np.float64) * float(step_s)
 
 
 def _convert(value: Any, unit: object, table: dict[str, float]) -> float | None:

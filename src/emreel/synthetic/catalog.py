@@ -7,11 +7,17 @@ from difflib import get_close_matches
 from typing import Any
 
 from emreel.synthetic.checks import SceneError
+from emreel.synthetic.decahedron import Decahedron
 from emreel.synthetic.front import AmorphousFront
+from emreel.synthetic.grains import GrainGrowth
+from emreel.synthetic.lamella import TwinLamella
+from emreel.synthetic.ordering import OrderDisorder
 from emreel.synthetic.scene import Scene
 
 #: Every kind of scene by its name.
-SCENES: dict[str, type[Scene]] = {scene.kind: scene for scene in (AmorphousFront,)}
+SCENES: dict[str, type[Scene]] = {
+    scene.kind: scene for scene in (AmorphousFront, TwinLamella, Decahedron, GrainGrowth, OrderDisorder)
+}
 _PARTS = ("optics", "drift", "detector")
 
 

@@ -72,9 +72,16 @@ class Crystal:
         return i * first[0] + j * second[0] + y0, i * first[1] + j * second[1] + x0
 
 
-def nearest_column(ticks: Ticks) -> Ticks:
-    """Index of the column nearest along one lattice vector."""
-    return (ticks + CELL_POINTS // 2) >> _SHIFT
+def nearest_column(cell: Cell, ticks: tuple[Ticks, Ticks]) -> tuple[Ticks, Ticks]:
+    """Lattice point (i, j) to which each position belongs: cells are bricks in rows along the first vector."""
+    first, second = np.array(cell.vectors_yx)
+    shear = round(1024 * float(first @ second) / float(first @ first))
+    half = CELL_POINTS // 2
+    j = (ticks[1] + half) >> _SHIFT
+    if not shear:
+        return (ticks[0] + half) >> _SHIFT, j
+    beside = ((ticks[1] - (j << _SHIFT)) * shear) >> 10
+    return (ticks[0] + beside + half) >> _SHIFT, j
 
 
 def read_cell(table: Image, ticks: tuple[Ticks, Ticks], level: npt.NDArray[np.int32] | None = None) -> Image:
@@ -121,16 +128,16 @@ def cell_table(cell: Cell, optics: Optics, pixel_size_nm: float, probe_sigma_nm:
     return out
 
 
-def column_noise(i: Ticks, j: Ticks, *, seed: int, layer: int) -> Image:
+def column_noise(i: Ticks, j: Ticks, *, seed: int) -> Image:
     """A standard normal number that belongs to the column (i, j) in every frame; repeats after 256 columns."""
     address = (i & (_TABLE_SIDE - 1)) * _TABLE_SIDE
     address += j & (_TABLE_SIDE - 1)
-    return np.take(_noise_table(seed, layer), address)
+    return np.take(_noise_table(seed), address)
 
 
 @lru_cache(maxsize=8)
-def _noise_table(seed: int, layer: int) -> Image:
-    table = random_stream(seed, Stream.COLUMNS, layer).standard_normal(_TABLE_SIDE**2).astype(np.float32)
+def _noise_table(seed: int) -> Image:
+    table = random_stream(seed, Stream.COLUMNS).standard_normal(_TABLE_SIDE**2).astype(np.float32)
     table.setflags(write=False)
     return table
 

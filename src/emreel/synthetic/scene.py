@@ -48,6 +48,7 @@ class Truth:
     areas_px : px of each label, by label value.
     front_row : shape (x,), first crystalline row of each column; front_depth_nm : mean depth below the cap.
     lamella_width_px, lamella_planes : mean width of the twin lamella across its planes, and in planes.
+    regions : shape (y, x), connected pieces: 1 parent below the lamella, 2 twin, 3 parent above it.
     axis_yx : where the five-fold axis is (it may lie outside the particle or the frame).
     grain_angles_deg : orientation of every grain, by label value (NaN for pores and dead numbers).
     variants : shape (y, x), 0 disordered, 1 and 2 the antiphase variants; ordered_fraction : of the frame.
@@ -66,6 +67,7 @@ class Truth:
     front_depth_nm: float | None = None
     lamella_width_px: float | None = None
     lamella_planes: float | None = None
+    regions: npt.NDArray[np.uint8] | None = None
     axis_yx: tuple[float, float] | None = None
     grain_angles_deg: npt.NDArray[np.float64] | None = None
     variants: npt.NDArray[np.uint8] | None = None
@@ -265,7 +267,13 @@ class Scene(ABC):
     def probe_sigma_nm(self) -> float:
         """Sigma of the probe, nm."""
         given = self.optics.probe_sigma_nm
-        return 0.15 * self.lattice_nm if given is None else given
+        share = 0.26 if self.optics.modality == "sem" else 0.2
+        return share * self.column_distance_nm if given is None else given
+
+    @property
+    @abstractmethod
+    def column_distance_nm(self) -> float:
+        """Smallest distance of two columns, nm."""
 
     def progress(self, index: int) -> float:
         """0 at the first frame, 1 at the last."""

@@ -172,6 +172,10 @@ class FolderFrames(FrameBlocks):
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(self.stored)
 
+    @property
+    def n_entries(self) -> int:
+        return len(self.files)
+
     def read(self, frames: range, rows: slice, columns: slice) -> npt.NDArray[Any]:
         ends = np.cumsum(self.counts)
         block = np.empty((len(frames), rows.stop - rows.start, columns.stop - columns.start), self.dtype)

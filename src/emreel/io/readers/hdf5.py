@@ -15,7 +15,7 @@ from emreel.io.axes import AxisMap, find_axes, forward
 from emreel.io.datasets import Candidate, choose_dataset
 from emreel.io.errors import ReaderError
 from emreel.io.frames import FrameBlocks, RawMovie, file_stamp, native_dtype
-from emreel.io.units import second_factor, to_nm
+from emreel.io.units import even_times, second_factor, to_nm
 
 
 def open_raw(path: str, dataset: str | None) -> RawMovie:
@@ -93,7 +93,7 @@ def _count_written(path: str, array: Any, axes: AxisMap, declared: int) -> int:
         math.ceil(n / piece) for n, piece in zip(array.shape, array.chunks, strict=True)
     ):
         return declared
-    piece = array.chunks[axes.time]
+    piece = int(array.chunks[axes.time])
     for row in range(math.ceil(declared / piece) - 1, -1, -1):
         if _row_is_written(array, axes.time, row * piece):
             return min((row + 1) * piece, declared)
@@ -123,7 +123,7 @@ def _calibration(array: Any, axes: AxisMap) -> tuple[npt.NDArray[np.float64] | N
     if size is None and (sizes := _numbers(attributes.get("pixel_size_nm"))):
         size = to_nm(sizes[-1], "nm")
     if times is None and (steps := _numbers(attributes.get("frame_time_s"))) and steps[0] > 0:
-        times = np.arange(axes.movie_shape(array.shape)[0]) * steps[0]
+        times = even_times(axes.movie_shape(array.shape)[0], steps[0])
     return times, size
 
 

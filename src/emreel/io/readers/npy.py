@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -109,4 +109,4 @@ class FortranFrames(FrameBlocks):
     def read(self, frames: range, rows: slice, columns: slice) -> npt.NDArray[Any]:
         mapped = np.memmap(self.path, self.stored, "r", offset=self.first, shape=self.shape_tyx, order="F")
         block = mapped[np.asarray(frames), rows, columns]
-        return cast(npt.NDArray[Any], np.array(block, dtype=self.dtype, order="C"))
+        return np.array(block, dtype=self.dtype, order="C")

@@ -182,6 +182,10 @@ class TiffPages(FrameBlocks):
     def dtype(self) -> np.dtype[Any]:
         return np.dtype(self.stored).newbyteorder("=")
 
+    @property
+    def n_entries(self) -> int:
+        return len(self.offsets)
+
     def read(self, frames: range, rows: slice, columns: slice) -> npt.NDArray[Any]:
         with tifffile.TiffFile(self.path) as tif:
             return np.stack([self._page(tif, index)[rows, columns] for index in frames])

@@ -7,13 +7,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import numpy.typing as npt
 
 from emreel.io.errors import ReaderError
-from emreel.io.units import second_factor, to_nm, to_seconds
+from emreel.io.units import even_times, second_factor, to_nm, to_seconds
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +61,7 @@ def _from_imagej(page: Any, description: str, path: str) -> Calibration:
     if resolution is not None and header.get("unit"):
         above, below = resolution.value
         size = to_nm(below / above, header["unit"]) if above else None
-    times = None if interval is None else np.arange(n_frames or 1) * interval
+    times = None if interval is None else even_times(n_frames or 1, interval)
     return Calibration(n_frames=n_frames, times_s=times, pixel_size_nm=size, original_metadata={"imagej": header})
 
 
@@ -78,14 +78,14 @@ def _from_json(description: str) -> Calibration:
     interval, size = _number(header.get("frame_time_s")), _number(header.get("pixel_size_nm"))
     return Calibration(
         n_frames=n_frames if "axes" in header or len(shape) == 3 else None,
-        times_s=np.arange(n_frames) * interval if interval else None,
+        times_s=even_times(n_frames, interval) if interval else None,
         pixel_size_nm=size or None,
         original_metadata={"tifffile": header},
     )
 
 
 def _from_ome(description: str, path: str) -> Calibration:
-    root = ElementTree.fromstring(description)  # noqa: S314 - expat refuses entity bombs
+    root = ET.fromstring(description)  # noqa: S314 - expat refuses entity bombs
     pixels = next((node for node in root.iter() if node.tag.endswith("}Pixels") or node.tag == "Pixels"), None)
     if pixels is None:
         return Calibration(original_metadata={"ome_xml": description})
@@ -104,7 +104,7 @@ def _from_ome(description: str, path: str) -> Calibration:
     )
 
 
-def _ome_times(pixels: ElementTree.Element, n_frames: int) -> npt.NDArray[np.float64] | None:
+def _ome_times(pixels: ET.Element, n_frames: int) -> npt.NDArray[np.float64] | None:
     """Every plane's own time where all have one, else the even increment."""
     times = np.full(n_frames, np.nan)
     for node in pixels:
@@ -115,7 +115,7 @@ def _ome_times(pixels: ElementTree.Element, n_frames: int) -> npt.NDArray[np.flo
     if np.all(np.isfinite(times)) and np.all(np.diff(times) > 0):
         return times
     increment = to_seconds(pixels.attrib.get("TimeIncrement"), pixels.attrib.get("TimeIncrementUnit", "s"))
-    return None if increment is None else np.arange(n_frames) * increment
+    return None if increment is None else even_times(n_frames, increment)
 
 
 def _number(text: object) -> float | None:

@@ -16,7 +16,7 @@ from emreel.io.axes import AxisMap, find_axes, forward
 from emreel.io.datasets import Candidate, choose_dataset
 from emreel.io.errors import ReaderError
 from emreel.io.frames import FrameBlocks, RawMovie, native_dtype
-from emreel.io.units import second_factor, to_nm, to_seconds
+from emreel.io.units import even_times, second_factor, to_nm, to_seconds
 
 
 def open_raw(path: str, dataset: str | None) -> RawMovie:
@@ -87,7 +87,7 @@ class _Scales:
         if self.scale is None or self.units is None or axes.time is None:
             return None
         step = to_seconds(self.scale[axes.time], self.units[axes.time])
-        return None if step is None else np.arange(readable) * step
+        return None if step is None else even_times(readable, step)
 
 
 @dataclass(frozen=True)
