@@ -101,7 +101,7 @@ def _write_movie(kind: str) -> Callable[[_Wish], None]:
 
 
 def _write_csv(wish: _Wish) -> None:
-    from emreel.view.csv import write_csv
+    from emreel.view.tables import write_csv
 
     write_csv(wish.result, wish.path, overwrite=wish.overwrite)
 

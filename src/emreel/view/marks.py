@@ -81,5 +81,5 @@ class Clock:
     def _digits(self) -> int:
         if self.n_frames < 2:
             return 0 if float(self.values[0]).is_integer() else 2
-        step = float(np.median(np.diff(self.values)))
+        step = float(np.diff(self.values).min())
         return int(np.clip(math.ceil(-math.log10(step) - 1e-9), 0, 6))

@@ -8,6 +8,7 @@ from emreel.result import Result
 from emreel.result.tables import TABLES
 from emreel.view.errors import ExportError
 from emreel.view.files import check_free, replacing
+from emreel.view.pictures import Pictures
 
 #: The table that every result has.
 MAIN_TABLE = "class_fraction"
@@ -22,6 +23,7 @@ def write_csv(result: Result, path: Path, *, overwrite: bool) -> None:
     ------
     ExportError : the result has no table, or a file is in the way.
     """
+    Pictures(result).warn_unfinished()
     names = sorted(file.stem for file in (result.path / TABLES).glob("*.parquet"))
     if not names:
         raise ExportError(f"{result.path} has no tables yet. Finish it with 'emreel run'.")
