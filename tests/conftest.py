@@ -12,7 +12,7 @@ import xarray as xr
 from emreel.fit import fit_model
 from emreel.model import Model
 from emreel.movie import make_movie
-from emreel.synthetic import AmorphousFront
+from emreel.synthetic import AmorphousFront, Detector
 
 DATA = Path(os.environ.get("EMREEL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -31,7 +31,7 @@ def data_dir() -> Path:
 @pytest.fixture(scope="session")
 def front_scene() -> AmorphousFront:
     """A small movie of a film that turns amorphous: cap, amorphous, film, substrate."""
-    return AmorphousFront(shape_yx=(128, 144), n_frames=10, dose=60.0, seed=3)
+    return AmorphousFront(shape_yx=(128, 144), n_frames=10, detector=Detector(dose=60.0, flicker=0.02), seed=3)
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -71,29 +72,28 @@ def test_an_error_in_a_task_is_raised_as_it_is(counting_movie: Any) -> None:
         engine.map_regions(counting_movie, regions_of(counting_movie, 12), whole, fail)
 
 
-def test_only_what_a_region_needs_is_read() -> None:
-    read: list[tuple[slice, ...]] = []
+@dataclass(frozen=True)
+class Recorded:
+    """An array that writes down what is read of it."""
 
-    @dataclass(frozen=True)
-    class Recorded:
-        shape: tuple[int, int, int] = (6, 40, 40)
-        dtype: type = np.uint8
-        ndim: int = 3
+    log: Path
+    shape: tuple[int, int, int] = (6, 40, 40)
+    dtype: type = np.uint8
+    ndim: int = 3
 
-        def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
-            read.append(key)
-            return np.zeros(self.shape, np.uint8)[key]
-
-    movie = make_movie(da.from_array(Recorded(), chunks=(1, 20, 20), asarray=False, meta=np.empty((0, 0, 0), np.uint8)))
-    engine.map_regions(movie, [Region(3, 4, Tile(0, 10, 25, 40))], whole, first_pixel_of_any)
-    assert len(read) == 1
-    assert read[0][0] == slice(3, 4)
-    assert read[0][2].start >= 20
+    def __getitem__(self, key: tuple[slice, ...]) -> np.ndarray:
+        with self.log.open("a") as log:
+            log.write(" ".join(f"{part.start}:{part.stop}" for part in key) + "\n")
+        return np.zeros(self.shape, np.uint8)[key]
 
 
-def first_pixel_of_any(pixels: np.ndarray, region: Region) -> int:
-    assert pixels.shape == (1, 10, 15)
-    return int(pixels[0, 0, 0])
+def test_only_what_a_region_needs_is_read(tmp_path: Path) -> None:
+    source = Recorded(tmp_path / "log")
+    empty = np.empty((0, 0, 0), np.uint8)
+    movie = make_movie(da.from_array(source, chunks=(1, 20, 20), asarray=False, meta=empty))
+    shapes = engine.map_regions(movie, [Region(3, 4, Tile(0, 10, 25, 40))], whole, lambda pixels, _: pixels.shape)
+    assert shapes == [(1, 10, 15)]
+    assert source.log.read_text().splitlines() == ["3:4 0:10 25:40"]
 
 
 def test_building_is_lazy(counting_movie: Any) -> None:

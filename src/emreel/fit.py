@@ -200,7 +200,8 @@ class _Sample:
                 shape = movie.sizes["y"], movie.sizes["x"]
                 locate = partial(_Piece.region, reach_px=0, shape_yx=shape)
                 partials.append(engine.fold_regions(movie, pieces, locate, _OfPrepared(of, self.prepare)))
-        return engine.add_in_order(partials)
+        total: P = engine.add_in_order(partials)
+        return total
 
     def suggest(self, step: DescriptorStep) -> Any:
         return suggest_descriptor(step.name, step.fields, self.fold)

@@ -20,7 +20,7 @@ import xarray as xr
 from emreel import engine
 from emreel.model import FrameLabels, Model
 from emreel.movie import check_movie, frame_times_s, pixel_size_nm
-from emreel.prepare import FrameReport, FrameSums
+from emreel.prepare import FrameReport
 from emreel.prepare.measure import measure_frames
 from emreel.progress import Note, Progress, StageStarted, StepsDone, ignore
 from emreel.provenance import describe_movie, movie_digest
@@ -191,7 +191,7 @@ class _LabelBlock:
     def _report(self, frame: npt.NDArray[Any], job: _Job, offset: int) -> FrameReport:
         if job.reports is not None:
             return job.reports[offset]
-        return FrameSums.of(frame).finish(self.model.prepare.reference_mean)
+        return self.model.report(frame)
 
 
 def _frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray[np.uint8]) -> dict[str, Any]:

@@ -109,16 +109,19 @@ class Model:
         """Posterior of each class, shape (class, y_grid, x_grid); the label is its largest entry."""
         frame = self._checked(frame)
         whole = Tile(0, frame.shape[0], 0, frame.shape[1])
-        report = FrameSums.of(frame).finish(self.prepare.reference_mean)
-        prepared, valid = self.prepare(frame, whole, report)
+        prepared, valid = self.prepare(frame, whole, self.report(frame))
         distances = self._distances(prepared, valid, whole, whole, frame.shape)
         return self._membership(distances)
+
+    def report(self, frame: npt.NDArray[Any]) -> FrameReport:
+        """What there is to say of a frame as recorded, shape (y, x): mean, status, dead lines."""
+        return FrameSums.of(frame).finish(self.prepare.reference_mean)
 
     def label_frame(self, frame: npt.NDArray[Any], report: FrameReport | None = None) -> FrameLabels:
         """Labels and membership of one whole frame as recorded, shape (y, x)."""
         frame = self._checked(frame)
         if report is None:
-            report = FrameSums.of(frame).finish(self.prepare.reference_mean)
+            report = self.report(frame)
         whole = Tile(0, frame.shape[0], 0, frame.shape[1])
         return self.label_tile(frame, whole, whole, frame.shape, report)
 
@@ -161,17 +164,20 @@ class Model:
 
         Raises
         ------
-        ModelError : something that is not a model is in the way.
+        ModelError : something that is not a model is in the way, or the place cannot be written.
         """
         import zarr
 
         target = Path(path)
         if target.exists() and not (target / "zarr.json").is_file():
             raise ModelError(f"{target} exists and is not a saved model. Choose another name.")
-        group = zarr.open_group(str(target), mode="w", zarr_format=3)
-        group.attrs["emreel_model"] = {"schema": SCHEMA, "digest": self.digest, **self._description()}
-        for name, array in self._arrays().items():
-            group.create_array(name, data=array)
+        try:
+            group = zarr.open_group(str(target), mode="w", zarr_format=3)
+            group.attrs["emreel_model"] = {"schema": SCHEMA, "digest": self.digest, **self._description()}
+            for name, array in self._arrays().items():
+                group.create_array(name, data=array)
+        except OSError as error:
+            raise ModelError(f"cannot write the model {target}: {error}. Choose another place.") from error
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

@@ -17,7 +17,7 @@ from typing import Any, Self
 import numba
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from emreel.movie import EmreelError
 
@@ -181,12 +181,10 @@ class PCA:
         return project_rows(rows, self.mean_, self.components_)
 
 
-def project_rows(
-    rows: npt.ArrayLike, mean: npt.ArrayLike, components: npt.ArrayLike | None
-) -> npt.NDArray[np.float32]:
+def project_rows(rows: npt.ArrayLike, mean: npt.ArrayLike, components: npt.ArrayLike | None) -> npt.NDArray[np.float32]:
     """(rows - mean) @ components.T, each row on its own, so that the bits do not depend on the batch.
 
-    rows : shape (..., d). mean : shape (d,). components : shape (k, d); None keeps every feature as it is.
+    rows : shape (..., d). mean : shape (d,). components : shape (k, d), or None to subtract the mean only.
     Returns shape (..., k) float32, summed in float64 over the features in their order.
 
     Raises
@@ -195,11 +193,16 @@ def project_rows(
     """
     batch = np.asarray(rows, np.float32)
     center = np.ascontiguousarray(mean, np.float64)
-    axes = np.eye(center.size) if components is None else np.ascontiguousarray(components, np.float64)
-    if batch.ndim == 0 or axes.ndim != 2 or not batch.shape[-1] == center.size == axes.shape[1]:
-        raise ReduceError(f"got rows {batch.shape}, mean {center.shape} and components {axes.shape} that do not fit.")
-    if components is None:
-        return np.asarray(batch - center, np.float32)
+    axes = None if components is None else np.ascontiguousarray(components, np.float64)
+    fits = batch.ndim > 0 and center.ndim == 1 and batch.shape[-1] == center.size
+    if not fits or (axes is not None and (axes.ndim != 2 or axes.shape[1] != center.size)):
+        shape = None if axes is None else axes.shape
+        raise ReduceError(
+            f"got rows of shape {batch.shape}, a mean of {center.shape} and components of {shape}; wanted "
+            "(..., d), (d,) and (k, d). Use the projection that was learned from these features."
+        )
+    if axes is None:
+        return (batch - center).astype(np.float32)
     flat = np.ascontiguousarray(batch.reshape(-1, center.size))
     out = np.empty((len(flat), len(axes)), np.float32)
     _project(flat, center, axes, out)

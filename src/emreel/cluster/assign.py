@@ -183,12 +183,13 @@ def _linear(rows, directions, offsets, out):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def accumulate(rows, centers, offset, per_step, limit, per_sq_step, sums, counts):  # type: ignore[no-untyped-def]
+def accumulate(rows, centers, offset, per_step, per_sq_step, limits, sums, counts):  # type: ignore[no-untyped-def]
     """Add every row, in fixed point, to the sums of its nearest centre.
 
-    A feature is worth rint((x - offset) per_step), cut at +-limit. Returns the squared distances' sum
-    in units of 1 / per_sq_step (each cut at limit), and the number of rows that are not finite.
+    A feature is worth rint((x - offset) per_step), cut at +-limits[0]. Returns the squared distances' sum
+    in units of 1 / per_sq_step (each cut at limits[1]), and the number of rows that are not finite.
     """
+    limit, sq_limit = limits
     n_features = rows.shape[1]
     columns = np.zeros((n_features, _BLOCK))
     total, best, label = np.empty(_BLOCK), np.empty(_BLOCK), np.empty(_BLOCK, np.int64)
@@ -201,7 +202,7 @@ def accumulate(rows, centers, offset, per_step, limit, per_sq_step, sums, counts
                 n_bad += 1
                 continue
             counts[label[b]] += 1
-            inertia += np.int64(np.rint(min(best[b] * per_sq_step, limit)))
+            inertia += np.int64(np.rint(min(best[b] * per_sq_step, sq_limit)))
         for j in range(n_features):
             column = columns[j]
             for b in range(_BLOCK):
@@ -213,7 +214,7 @@ def accumulate(rows, centers, offset, per_step, limit, per_sq_step, sums, counts
 
 
 @numba.njit(cache=True, nogil=True)
-def scatter(rows, centers, directions, counts, sq_sums, along, labels, nearest, limit, per_sq_step):  # type: ignore[no-untyped-def]
+def scatter(rows, centers, directions, per_sq_step, sq_limit, counts, sq_sums, along, labels, nearest):  # type: ignore[no-untyped-def]
     """Per class: rows, squared distances and squared distances along ``directions``, in fixed point.
 
     Fills labels and nearest (squared distances) too; returns the number of rows that are not finite.
@@ -237,8 +238,8 @@ def scatter(rows, centers, directions, counts, sq_sums, along, labels, nearest, 
                     part += directions[i, j] * (columns[j, b] - centers[k, j])
                 inside += part * part
             counts[k] += 1
-            sq_sums[k] += np.int64(np.rint(min(best[b] * per_sq_step, limit)))
-            along[k] += np.int64(np.rint(min(inside * per_sq_step, limit)))
+            sq_sums[k] += np.int64(np.rint(min(best[b] * per_sq_step, sq_limit)))
+            along[k] += np.int64(np.rint(min(inside * per_sq_step, sq_limit)))
     return n_bad
 
 

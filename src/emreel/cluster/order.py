@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from emreel.cluster.assign import check_fit, parse_centers, parse_rows, scatter
 from emreel.cluster.errors import ClusterError
-from emreel.cluster.kmeans import MAX_ROWS, VALUE_BITS, FixedPoint
+from emreel.cluster.sums import BATCH_ROWS, MAX_ROWS, SQ_BITS, FixedPoint, not_finite
 
 #: Share of a class's fitted rows that may lie beyond its threshold.
 UNKNOWN_SHARE = 1e-4
@@ -62,14 +62,14 @@ class Scatter:
 class ScatterSums:
     """Squared distances within the classes: a mergeable partial, the same bits in any order.
 
-    counts, sq_sums, along_sums : (K,) int64; rows, their squared distances, and the part of those that lies in the
-    space spanned by the centres, in steps of ``scale.sq_step``. largest_sq : (K, m) float32, the largest squared
-    distances, descending, filled up with -1.
+    counts : (K,) int64 rows. sq_sums, along_sums : K integers; their squared distances, and the part of those that lies
+    in the space spanned by the centres, in steps of ``scale.sq_step``. largest_sq : (K, m) float32, the largest
+    squared distances, descending, filled up with -1.
     """
 
     counts: npt.NDArray[np.int64]
-    sq_sums: npt.NDArray[np.int64]
-    along_sums: npt.NDArray[np.int64]
+    sq_sums: tuple[int, ...]
+    along_sums: tuple[int, ...]
     largest_sq: npt.NDArray[np.float32]
     n_directions: int
     scale: FixedPoint
@@ -85,27 +85,23 @@ class ScatterSums:
         rows, centers = parse_rows(rows), parse_centers(centers)
         check_fit(rows, centers)
         directions, n_classes = center_directions(centers), len(centers)
-        counts, sq_sums, along = (np.zeros(n_classes, np.int64) for _ in range(3))
+        counts = np.zeros(n_classes, np.int64)
         labels, nearest = np.empty(len(rows), np.int32), np.empty(len(rows), np.float32)
-        n_bad = scatter(
-            rows,
-            centers,
-            directions,
-            counts,
-            sq_sums,
-            along,
-            labels,
-            nearest,
-            2.0**VALUE_BITS,
-            1 / scale.sq_step,
-        )
-        if n_bad:
-            raise ClusterError(f"{n_bad} of {len(rows)} rows hold NaN or inf. Leave invalid points out of the sample.")
+        sums = np.zeros((2, n_classes), object)
+        for start in range(0, len(rows), BATCH_ROWS):
+            batch, found = slice(start, start + BATCH_ROWS), np.zeros((2, n_classes), np.int64)
+            n_bad = scatter(
+                *(rows[batch], centers, directions, 1 / scale.sq_step, 2.0**SQ_BITS),
+                *(counts, found[0], found[1], labels[batch], nearest[batch]),
+            )
+            if n_bad:
+                raise not_finite(n_bad, len(rows[batch]))
+            sums += found
         classes = [np.sort(nearest[labels == k])[::-1][:_KEPT] for k in range(n_classes)]
         largest = np.full((n_classes, max(map(len, classes), default=0)), -1, np.float32)
         for kept, values in zip(largest, classes, strict=True):
             kept[: len(values)] = values
-        return cls(counts, sq_sums, along, largest, len(directions), scale)
+        return cls(counts, tuple(map(int, sums[0])), tuple(map(int, sums[1])), largest, len(directions), scale)
 
     def __add__(self, other: Self) -> Self:
         if self.scale != other.scale or len(self.counts) != len(other.counts):
@@ -116,8 +112,8 @@ class ScatterSums:
         largest = np.sort(np.concatenate((self.largest_sq, other.largest_sq), axis=1), axis=1)[:, ::-1]
         return type(self)(
             counts,
-            self.sq_sums + other.sq_sums,
-            self.along_sums + other.along_sums,
+            tuple(a + b for a, b in zip(self.sq_sums, other.sq_sums, strict=True)),
+            tuple(a + b for a, b in zip(self.along_sums, other.along_sums, strict=True)),
             np.ascontiguousarray(largest[:, : min(_KEPT, int(counts.max()))]),
             self.n_directions,
             self.scale,
@@ -128,12 +124,11 @@ class ScatterSums:
         n_rows = int(self.counts.sum())
         if n_rows == 0:
             raise ClusterError("got no rows to measure the classes' scatter on. Sample more frames.")
-        # a movie without any noise still needs a width: the resolution of the fixed point
-        floor = max(self.scale.sq_step, 2.0**-100)
+        floor = max(self.scale.sq_step, self.scale.rounding_sq)  # a movie without any noise still needs a width
         squares, directions = (
             (self.along_sums, self.n_directions) if self.n_directions else (self.sq_sums, self.scale.n_features)
         )
-        variance = int(squares.sum()) * self.scale.sq_step / (n_rows * directions)
+        variance = sum(squares) * self.scale.sq_step / (n_rows * directions)
         thresholds = [
             _tail_distance(largest[largest >= 0].astype(np.float64), int(count), unknown_share) ** 2
             for largest, count in zip(self.largest_sq, self.counts, strict=True)
@@ -204,7 +199,7 @@ def _tail_distance(largest_sq: npt.NDArray[np.float64], count: int, share: float
     if count == 0:
         return 0.0
     exact = distances[min(int(share * count), len(distances) - 1)]
-    n_tail = min(len(distances) - 1, max(10, count // 100))
+    n_tail = min(len(distances) - 1, max(50, count // 100))
     if n_tail < 1:
         return float(exact)
     start = distances[n_tail]

@@ -162,7 +162,6 @@ def plan_layout(
     *,
     frames_per_block: int,
     tile_yx: tuple[int, int] | None = None,
-    max_chunk_px: int = MAX_CHUNK_PX,
     with_membership: bool = True,
 ) -> Layout:
     """Cut a movie into blocks.
@@ -178,10 +177,10 @@ def plan_layout(
     LayoutError : the tile does not lie on the grids of stride and preview; a size is not positive.
     """
     n_frames, height, width = (int(size) for size in shape_tyx)
-    if min(n_frames, height, width, stride, frames_per_block, max_chunk_px) < 1:
+    if min(n_frames, height, width, stride, frames_per_block) < 1:
         raise LayoutError(
-            f"got shape {tuple(shape_tyx)}, stride {stride}, {frames_per_block} frames a block and chunks of "
-            f"{max_chunk_px} px, wanted positive numbers."
+            f"got shape {tuple(shape_tyx)}, stride {stride} and {frames_per_block} frames a block, "
+            "wanted positive numbers."
         )
     tile = (height, width) if tile_yx is None else (min(tile_yx[0], height), min(tile_yx[1], width))
     tiled = tile != (height, width)
@@ -193,7 +192,7 @@ def plan_layout(
         n_classes=n_classes,
         frames_per_shard=min(frames_per_block, n_frames),
         tile_yx=tile,
-        chunk_yx=(_chunk_px(height, tile[0], unit, max_chunk_px), _chunk_px(width, tile[1], unit, max_chunk_px)),
+        chunk_yx=(_chunk_px(height, tile[0], unit), _chunk_px(width, tile[1], unit)),
         preview_factor=factor,
         with_membership=with_membership,
     )
@@ -224,19 +223,24 @@ def _preview_factor(shape_yx: tuple[int, int], stride: int) -> int:
     )
 
 
-def _chunk_px(side: int, tile: int, unit: int, max_chunk_px: int) -> int:
+def _chunk_px(side: int, tile: int, unit: int) -> int:
     if tile >= side:
-        return grid_length(side, grid_length(side, max_chunk_px))
+        return grid_length(side, grid_length(side, MAX_CHUNK_PX))
     if tile % unit:
         raise LayoutError(
             f"tiles of {tile} px do not lie on the grid of {unit} px that stride and preview share. "
             f"Use a multiple of {unit} px (see fit_tile), or whole frames."
         )
-    cells, most = tile // unit, max(max_chunk_px // unit, 1)
+    cells, most = tile // unit, MAX_CHUNK_PX // unit
     return unit * next(n for n in range(min(cells, most), 0, -1) if cells % n == 0)
 
 
 def _check_ranges(layout: Layout) -> None:
+    lengths = {"shape_tyx": 3, "tile_yx": 2, "chunk_yx": 2}
+    for name, length in lengths.items():
+        value = getattr(layout, name)
+        if not isinstance(value, tuple) or len(value) != length:
+            raise LayoutError(f"got {name} = {value!r}, wanted {length} whole numbers.")
     integers = (
         *layout.shape_tyx,
         layout.stride,

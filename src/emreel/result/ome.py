@@ -5,6 +5,7 @@ Built in memory as a mapping of keys to bytes; `emreel.result.store` puts it on 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -81,7 +82,26 @@ def build(scene: Scene, facts: Mapping[str, Any]) -> dict[str, bytes]:
         _create(root, specs["membership"], {"long_name": "class membership", "units": "1", "scale_factor": 1 / 255})
         _add_coordinates(group, scene, scene.layout.stride, suffix="_grid")
         _add_coordinate(group, "class", np.arange(1, scene.layout.n_classes + 1), {"long_name": "label value"})
-    return {key: buffer.to_bytes() for key, buffer in sorted(files.items())}
+    return _consolidate({key: bytes(buffer.to_bytes()) for key, buffer in sorted(files.items())})
+
+
+def _consolidate(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Every group's zarr.json with those below it, as zarr writes them; without, xarray warns and opens slowly.
+
+    Right for arrays of fixed size only: who adds an array must do this again, who grows one must not do it.
+    """
+    name = "zarr.json"
+    nodes = {key.removesuffix(name): json.loads(data) for key, data in files.items() if key.endswith(name)}
+    done = dict(files)
+    for prefix, node in nodes.items():
+        if node["node_type"] == "group":
+            below = {
+                key.removeprefix(prefix).rstrip("/"): node for key, node in nodes.items() if key.startswith(prefix)
+            }
+            below.pop("")
+            node = node | {"consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": below}}
+            done[prefix + name] = json.dumps(node, indent=2).encode()
+    return done
 
 
 def _create(root: zarr.Group, spec: ArraySpec, attributes: dict[str, Any]) -> None:

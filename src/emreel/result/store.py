@@ -18,7 +18,6 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from emreel.result import ome
@@ -242,20 +241,28 @@ def _check_data(name: str, values: Bytes, layout: Layout, block: Block) -> None:
 
 
 def _encode_shard(store: Path, layout: Layout, name: str, block: Block, values: Bytes) -> bytes:
-    """The bytes of one whole shard, encoded under the array's own metadata but away from the disk."""
+    """The bytes of one whole shard, encoded as the array wants it but away from the disk."""
     spec, key = layout.arrays()[name], layout.shard_key(name, block)
     try:
-        metadata = (store / spec.path / "zarr.json").read_bytes()
+        array = zarr.open_array(store / spec.path, mode="r")
     except OSError as error:
-        raise ResultError(f"{store / spec.path} is not there ({error.strerror}). Was the result moved?") from error
-    prototype = default_buffer_prototype()
-    files: dict[str, Any] = {"zarr.json": prototype.buffer.from_bytes(metadata)}
-    array = zarr.open_array(MemoryStore(files), mode="r+", config={"write_empty_chunks": True})
+        raise ResultError(f"{store / spec.path} is not there ({error}). Was the result moved?") from error
     if (array.shape, array.chunks, array.shards) != (spec.shape, spec.chunks, spec.shards):
         raise LayoutError(
             f"{store / spec.path} is cut into {array.shards}, wanted {spec.shards}. Use the layout of the result."
         )
-    array[layout.region(name, block)] = values
+    files: dict[str, Any] = {}
+    twin = zarr.create_array(
+        MemoryStore(files),
+        shape=spec.shape,
+        chunks=spec.chunks,
+        shards=spec.shards,
+        dtype=array.dtype,
+        compressors=array.compressors,
+        fill_value=0,
+        config={"write_empty_chunks": True},  # zarr 3.1.6 ignores this where an array is opened
+    )
+    twin[layout.region(name, block)] = values
     written = sorted(set(files) - {"zarr.json"})
     if [f"{spec.path}/{file}" for file in written] != [key]:
         raise LayoutError(f"block {block.index} touches the shards {written} of {name}, wanted {key} alone.")

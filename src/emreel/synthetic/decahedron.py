@@ -11,7 +11,7 @@ import numpy.typing as npt
 from emreel.synthetic.checks import require, require_number, require_pair, require_whole
 from emreel.synthetic.lattice import Cell
 from emreel.synthetic.optics import Optics
-from emreel.synthetic.particle import Particle, inside_distance
+from emreel.synthetic.particle import Folded, Particle, inside_distance
 from emreel.synthetic.scene import View
 from emreel.synthetic.texture import Image
 
@@ -99,17 +99,18 @@ class Decahedron(Particle):
         turn *= np.float32(1 / _SECTOR)
         return np.floor(turn).astype(np.intp) % 5, about_h, about_l
 
-    def _fold(self, view: View, h: Image, along: Image) -> tuple[Image, Image, Image, Cell]:
+    def _fold(self, view: View, h: Image, along: Image) -> Folded:
         period = self.column_distance_px
-        cell = Cell(vectors_yx=((0.0, period), (period * np.sin(_SECTOR), period * np.cos(_SECTOR))))
         sector, about_h, about_l = self._sector_of(view, h, along)
-        c, s = _turns(sector)
-        return about_h * c - about_l * s, about_h * s + about_l * c, sector, cell
-
-    def _unfold(self, view: View, folded: tuple[Image, Image], h: Image, along: Image) -> tuple[Image, Image]:
-        sector, _, _ = self._sector_of(view, h, along)
-        c, s = _turns(sector)
-        return h + folded[0] * c + folded[1] * s, along - folded[0] * s + folded[1] * c
+        turn = _SECTOR * np.arange(5)
+        c, s = np.cos(turn).astype(np.float32)[sector], np.sin(turn).astype(np.float32)[sector]
+        return Folded(
+            y=about_h * c - about_l * s,
+            x=about_h * s + about_l * c,
+            piece=sector,
+            cell=Cell(vectors_yx=((0.0, period), (period * np.sin(_SECTOR), period * np.cos(_SECTOR)))),
+            back=((c, s), (-s, c)),
+        )
 
     def _facts(self, view: View) -> dict[str, Any]:
         h, along = self._own_axes(view)
@@ -121,8 +122,3 @@ class Decahedron(Particle):
             "angle_deg": np.where(inside, angles[sector], np.float32(np.nan)),
             "axis_yx": self._to_frame(view, *self.axis_own(view.index)),
         }
-
-
-def _turns(sector: npt.NDArray[np.intp]) -> tuple[Image, Image]:
-    angle = _SECTOR * np.arange(5)
-    return np.cos(angle).astype(np.float32)[sector], np.sin(angle).astype(np.float32)[sector]

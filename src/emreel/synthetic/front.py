@@ -6,6 +6,7 @@ coherent perovskite lattice along [100] (heavy columns at the corners, weaker on
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -143,11 +144,10 @@ class AmorphousFront(Scene):
         t = max(time_s - self.incubation_s, 0.0)
         if self.law == "parabolic":
             rate = self.parabolic_nm2_s or self.stop_nm**2 / max(self.duration_s - self.incubation_s, self.frame_time_s)
-            depth = float(np.sqrt(rate * t))
+            depth = math.sqrt(rate * t)
         elif self.law == "jmak":
-            depth = self.stop_nm * -float(
-                np.expm1(-((t / (self.time_constant_s or 0.45 * self.duration_s)) ** self.exponent))
-            )
+            tau = self.time_constant_s or 0.45 * self.duration_s
+            depth = -self.stop_nm * math.expm1(-((t / tau) ** self.exponent))
         else:
             depth = self.speed_nm_s * (t - (self._rested_s(time_s) if self.law == "pause" else 0.0))
         return min(depth, self.stop_nm)
@@ -159,7 +159,7 @@ class AmorphousFront(Scene):
     @property
     def column_distance_nm(self) -> float:
         """From the corner to the middle of the cell, nm."""
-        return self.lattice_nm * 0.5**0.5
+        return self.lattice_nm / math.sqrt(2)
 
     # Geometry ---------------------------------------------------------------------------------
 
@@ -253,7 +253,7 @@ class AmorphousFront(Scene):
         table = cell_table(cell, self.optics, self.pixel_size_nm, self.probe_sigma_nm)
         lattice = read_cell(table, ticks, self.optics.level_of(view.x + view.drift_yx[1], self.shape_yx[1]))
         if self.column_spread:
-            spread = column_noise(*nearest_column(cell, ticks), seed=self.seed, layer=0)
+            spread = column_noise(*nearest_column(cell, ticks), seed=self.seed)
             lattice *= 1 + np.float32(self.column_spread) * spread
         if self.optics.modality == "haadf":
             lattice *= np.float32(_COLUMN_SHARE)

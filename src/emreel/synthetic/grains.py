@@ -29,7 +29,7 @@ from emreel.synthetic.lattice import (
 )
 from emreel.synthetic.optics import Optics
 from emreel.synthetic.scene import Scene, View
-from emreel.synthetic.streams import Stream, random_stream
+from emreel.synthetic.streams import Stream, random_stream, spread_points
 from emreel.synthetic.texture import Image, smooth_field, speckle_profile
 
 _SEM = Optics(modality="sem")
@@ -116,12 +116,17 @@ class GrainGrowth(Scene):
         return float(np.sqrt(self.shape_yx[0] * self.shape_yx[1] / self.n_grains))
 
     @property
+    def ensemble(self) -> Ensemble:
+        """The grains and pores, drawn once from the seed."""
+        return _ensemble(self)
+
+    @property
     def grain_angles_deg(self) -> npt.NDArray[np.float64]:
         """Orientation of every label value: NaN for 0, then the grains, in [0, symmetry)."""
-        return np.concatenate([[np.nan], _ensemble(self).angles_deg])
+        return np.concatenate([[np.nan], self.ensemble.angles_deg])
 
     def _labels(self, view: View) -> npt.NDArray[Any]:
-        ensemble = _ensemble(self)
+        ensemble = self.ensemble
         labels = power_diagram(
             *self._warped(view),
             ensemble.centres_yx,
@@ -141,7 +146,7 @@ class GrainGrowth(Scene):
     def _pore_depth(self, view: View) -> Image:
         """How far inside a pore each pixel is, px (negative outside)."""
         depth = np.full(self.shape_yx, -np.inf, dtype=np.float32)
-        for y0, x0, half_1, half_2, angle in _ensemble(self).pores:
+        for y0, x0, half_1, half_2, angle in self.ensemble.pores:
             c, s = np.cos(angle), np.sin(angle)
             reach = max(half_1, half_2) + 4.0
             rows = slice(*np.searchsorted(view.y_px, (y0 - reach, y0 + reach)))
@@ -195,7 +200,7 @@ class GrainGrowth(Scene):
         drawing: tuple[Cell, Image, npt.NDArray[np.int32] | None],
     ) -> Image:
         cell, table, level = drawing
-        ensemble = _ensemble(self)
+        ensemble = self.ensemble
         centre = ensemble.centres_yx[number - 1]
         crystal = Crystal(
             cell=cell, angle_deg=float(ensemble.angles_deg[number - 1]), origin_yx=(float(centre[0]), float(centre[1]))
@@ -207,7 +212,7 @@ class GrainGrowth(Scene):
         columns = np.clip(np.rint(x + np.float32(view.drift_yx[1])), 0, self.shape_yx[1] - 1).astype(np.intp)
         patch = read_cell(table, ticks, level)
         if self.column_spread:
-            patch *= 1 + np.float32(self.column_spread) * column_noise(i, j, seed=self.seed, layer=number)
+            patch *= 1 + np.float32(self.column_spread) * column_noise(i + 61 * number, j, seed=self.seed)
         patch *= labels[rows, columns] == number
         return patch
 
@@ -252,7 +257,7 @@ def _ensemble(scene: GrainGrowth) -> Ensemble:
     rng = random_stream(scene.seed, Stream.GRAINS)
     spacing, n = scene.grain_spacing_px, scene.n_grains
     height, width = scene.shape_yx
-    centres = _spread_points(rng, n, (height, width))
+    centres = spread_points(rng, n, (height, width))
     weights = spacing**2 * rng.uniform(-0.12, 0.12, n)
     # the small ones shrink: rank by the area in the first frame, with some chance
     grid_y, grid_x = np.mgrid[0:height:96j, 0:width:96j].astype(np.float32)
@@ -264,25 +269,12 @@ def _ensemble(scene: GrainGrowth) -> Ensemble:
     pore_rng = random_stream(scene.seed, Stream.PORES)
     pores = np.column_stack(
         [
-            _spread_points(pore_rng, scene.n_pores, (height, width)),
+            spread_points(pore_rng, scene.n_pores, (height, width)),
             radius * pore_rng.uniform(0.6, 1.3, (scene.n_pores, 2)),
             pore_rng.uniform(0, np.pi, scene.n_pores),
         ]
     )
     return Ensemble(centres_yx=centres, weights_px2=weights, gains_px2=gains, angles_deg=angles, pores=pores)
-
-
-def _spread_points(rng: np.random.Generator, n: int, shape_yx: tuple[int, int]) -> npt.NDArray[np.float64]:
-    """n points over the frame, none close to another: each is the farthest of a dozen candidates."""
-    points = np.empty((n, 2))
-    for k in range(n):
-        candidates = rng.uniform(0, shape_yx, (12, 2))
-        if k:
-            gaps = ((candidates[:, None] - points[None, :k]) ** 2).sum(axis=2).min(axis=1)
-            points[k] = candidates[gaps.argmax()]
-        else:
-            points[k] = candidates[0]
-    return points
 
 
 def _spread_angles(

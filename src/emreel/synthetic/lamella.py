@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from emreel.synthetic.checks import require, require_number, require_whole
 from emreel.synthetic.lattice import Cell
-from emreel.synthetic.particle import Particle, chord, inside_distance
+from emreel.synthetic.particle import Folded, Particle, chord, inside_distance
 from emreel.synthetic.scene import View
 from emreel.synthetic.texture import Image
 
 BACKGROUND, PARENT, TWIN = range(3)
 #: Angle of the cube axis [001] against the twin plane, degrees.
 CUBE_AXIS_DEG = float(np.rad2deg(np.arctan(0.5**0.5)))
+_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)  # heights in the ledge at which the particle's width is taken
 _CORE = 1.5  # half width of the partial dislocation's core, column distances
 
 
@@ -29,7 +32,7 @@ class TwinLamella(Particle):
 
     Parameters
     ----------
-    lamella_planes : number of planes in the first frame.
+    lamella_planes : number of planes in the first frame; None: 0.6 of the radius.
     vanish_frame : first frame without the twin; None: 70 % of the movie.
     offset_planes : where the lower boundary is, in planes from the particle's centre; None: the lamella is
         centred in the first frame.
@@ -39,13 +42,14 @@ class TwinLamella(Particle):
     classes: ClassVar[tuple[str, ...]] = ("background", "parent", "twin")
 
     angle_deg: float = 15.0
-    lamella_planes: float = 11.0
+    lamella_planes: float | None = None
     vanish_frame: int | None = None
     offset_planes: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_number("lamella_planes", self.lamella_planes, least=0)
+        if self.lamella_planes is not None:
+            require_number("lamella_planes", self.lamella_planes, least=0)
         if self.vanish_frame is not None:
             require_whole("vanish_frame", self.vanish_frame, least=1)
         if self.offset_planes is not None:
@@ -60,53 +64,63 @@ class TwinLamella(Particle):
         return max(1, round(0.7 * self.n_frames)) if self.vanish_frame is None else self.vanish_frame
 
     @property
+    def first_planes(self) -> float:
+        """Number of planes of the lamella in the first frame."""
+        if self.lamella_planes is not None:
+            return self.lamella_planes
+        return float(max(1, round(0.6 * self.radius_px / self.plane_spacing_px)))
+
+    @property
     def boundary_px(self) -> float:
         """Height of the lower twin boundary over the particle's centre, px, on a plane of the lattice."""
-        planes = -0.5 * self.lamella_planes if self.offset_planes is None else self.offset_planes
+        planes = -0.5 * self.first_planes if self.offset_planes is None else self.offset_planes
         return planes * self.plane_spacing_px
 
     def planes_at(self, index: int) -> float:
         """Number of planes in twin orientation, the ledge's plane counted by its share of the width."""
-        return max(0.0, self.lamella_planes * (1 - index / self.vanish_index))
+        return max(0.0, self.first_planes * (1 - index / self.vanish_index))
 
     def _ledge(self, index: int) -> tuple[int, float]:
         """Whole planes of the lamella, and where the ledge stands along the plane above them, px."""
         planes = self.planes_at(index)
         whole = int(planes)
-        low, high = chord(self.facets, self.boundary_px + (whole + 0.5) * self.plane_spacing_px)
-        return whole, low + (planes - whole) * (high - low)
+        if planes == whole:
+            return whole, -math.inf
+        levels = (chord(self.facets, self.boundary_px + (whole + part) * self.plane_spacing_px) for part in _LEVELS)
+        low, high = zip(*levels, strict=True)
+        return whole, min(low) + (planes - whole) * (max(high) - min(low))
 
-    def _pieces(self, view: View, height: Image, along: Image) -> Image:
+    def _pieces(self, view: View, height: Image, along: Image) -> npt.NDArray[np.uint8]:
         """1 below the lamella, 2 in it, 3 above it; `height` counts from the lower boundary."""
         whole, ledge = self._ledge(view.index)
         spacing = np.float32(self.plane_spacing_px)
-        top = spacing * (whole + (along < np.float32(ledge)) * bool(self.planes_at(view.index)))
-        return np.asarray(1 + (height > 0).astype(np.uint8) + (height > np.maximum(top, 0)))
+        top = spacing * (whole + (along < np.float32(ledge)))
+        return 1 + (height > 0).astype(np.uint8) + (height > top).astype(np.uint8)
 
     def _slip(self, view: View, height: Image, along: Image) -> Image:
         """Shift of the upper parent along the plane, px: a third of a period for every plane of the lamella."""
         whole, ledge = self._ledge(view.index)
         period = np.float32(self.column_distance_px)
         slipped = np.float32(whole)
-        if self.planes_at(view.index) > 0:
+        if ledge > -math.inf:
             above = np.abs(height - np.float32((whole + 0.5) * self.plane_spacing_px))
             core = np.float32(_CORE) * period + np.float32(0.3) * above
             slipped = slipped + np.float32(0.5) - np.arctan((along - np.float32(ledge)) / core) / np.float32(np.pi)
         return np.asarray(slipped * period / 3, dtype=np.float32)
 
-    def _fold(self, view: View, h: Image, along: Image) -> tuple[Image, Image, Image, Cell]:
+    def _fold(self, view: View, h: Image, along: Image) -> Folded:
         period, spacing = self.column_distance_px, self.plane_spacing_px
-        cell = Cell(vectors_yx=((0.0, period), (spacing, period / 3)))
         height = h - np.float32(self.boundary_px)
         piece = self._pieces(view, height, along)
-        folded = along - (piece == 3) * self._slip(view, height, along)
-        np.negative(folded, out=folded, where=piece == 2)
-        return height, folded, piece, cell
-
-    def _unfold(self, view: View, folded: tuple[Image, Image], h: Image, along: Image) -> tuple[Image, Image]:
-        height = h - np.float32(self.boundary_px)
-        mirrored = np.where(self._pieces(view, height, along) == 2, np.float32(-1), np.float32(1))
-        return h + folded[0], along + mirrored * folded[1]
+        x = along - (piece == 3) * self._slip(view, height, along)
+        mirror = np.where(piece == 2, np.float32(-1), np.float32(1))
+        return Folded(
+            y=height,
+            x=x * mirror,
+            piece=piece,
+            cell=Cell(vectors_yx=((0.0, period), (spacing, period / 3))),
+            back=((1.0, 0.0), (0.0, mirror)),
+        )
 
     def _facts(self, view: View) -> dict[str, Any]:
         h, along = self._own_axes(view)

@@ -128,16 +128,16 @@ def cell_table(cell: Cell, optics: Optics, pixel_size_nm: float, probe_sigma_nm:
     return out
 
 
-def column_noise(i: Ticks, j: Ticks, *, seed: int, layer: int) -> Image:
+def column_noise(i: Ticks, j: Ticks, *, seed: int) -> Image:
     """A standard normal number that belongs to the column (i, j) in every frame; repeats after 256 columns."""
     address = (i & (_TABLE_SIDE - 1)) * _TABLE_SIDE
     address += j & (_TABLE_SIDE - 1)
-    return np.take(_noise_table(seed, layer), address)
+    return np.take(_noise_table(seed), address)
 
 
 @lru_cache(maxsize=8)
-def _noise_table(seed: int, layer: int) -> Image:
-    table = random_stream(seed, Stream.COLUMNS, layer).standard_normal(_TABLE_SIDE**2).astype(np.float32)
+def _noise_table(seed: int) -> Image:
+    table = random_stream(seed, Stream.COLUMNS).standard_normal(_TABLE_SIDE**2).astype(np.float32)
     table.setflags(write=False)
     return table
 

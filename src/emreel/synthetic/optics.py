@@ -27,7 +27,7 @@ class Optics:
     Parameters
     ----------
     modality : "haadf", "hrtem" or "sem".
-    probe_sigma_nm : sigma of the Gaussian probe (HAADF, SEM), nm; None: 0.2 of the smallest distance of two columns.
+    probe_sigma_nm : sigma of the Gaussian probe (HAADF, SEM), nm; None: 0.2 (SEM: 0.26) of the columns' distance.
     focus_gradient_nm : how much the focus changes from the left edge (in focus) to the right, nm.
     convergence_mrad : semi-angle of the probe; a defocus z blurs by half of its angle times z (HAADF, SEM).
     defocus_nm, cs_um, voltage_kv, focal_spread_nm : the objective lens (HRTEM); over-focus is positive.

@@ -7,6 +7,7 @@ in B2 corners and middles differ, in one of two antiphase variants. Domains grow
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ import numpy.typing as npt
 from emreel.synthetic.checks import require, require_number, require_pair, require_whole
 from emreel.synthetic.lattice import Cell, Crystal, cell_table, column_noise, nearest_column, read_cell
 from emreel.synthetic.scene import Scene, View
-from emreel.synthetic.streams import Stream, random_stream
+from emreel.synthetic.streams import Stream, random_stream, spread_points
 from emreel.synthetic.texture import Image, smooth_field, speckle_profile
 
 _WARP_LAYER = 3
@@ -51,7 +52,7 @@ class OrderDisorder(Scene):
     angle_deg: float = 6.0
     column_spread: float = 0.07
     n_nuclei: int = 9
-    nucleation: tuple[float, float] = (0.08, 0.6)
+    nucleation: tuple[float, float] = (0.05, 0.45)
     growth_nm_s: float | None = None
     site_contrast: float = 0.4
     wall_px: float = 6.0
@@ -71,7 +72,7 @@ class OrderDisorder(Scene):
     @property
     def column_distance_nm(self) -> float:
         """From the corner to the middle of the cell, nm."""
-        return self.lattice_nm * 0.5**0.5
+        return self.lattice_nm / math.sqrt(2)
 
     @property
     def speed_nm_s(self) -> float:
@@ -79,7 +80,7 @@ class OrderDisorder(Scene):
         if self.growth_nm_s is not None:
             return self.growth_nm_s
         spacing = np.sqrt(self.shape_yx[0] * self.shape_yx[1] / max(self.n_nuclei, 1)) * self.pixel_size_nm
-        return float(1.3 * spacing / (0.5 * max(self.n_frames - 1, 1) * self.frame_time_s))
+        return float(0.65 * spacing / (0.5 * max(self.n_frames - 1, 1) * self.frame_time_s))
 
     @property
     def nuclei(self) -> Nuclei:
@@ -143,7 +144,7 @@ class OrderDisorder(Scene):
         corner = (1 - 2 * ((i + j) & 1)).astype(np.float32)
         weights = 1 + np.float32(self.site_contrast) * corner * order[rows, columns]
         if self.column_spread:
-            weights += np.float32(self.column_spread) * column_noise(i, j, seed=self.seed, layer=0)
+            weights += np.float32(self.column_spread) * column_noise(i, j, seed=self.seed)
         return np.asarray(weights, dtype=np.float32)
 
 
@@ -151,7 +152,7 @@ class OrderDisorder(Scene):
 def _nuclei(scene: OrderDisorder) -> Nuclei:
     rng = random_stream(scene.seed, Stream.NUCLEI)
     n = scene.n_nuclei
-    places = rng.uniform(0, scene.shape_yx, (n, 2))
+    places = spread_points(rng, n, scene.shape_yx)
     births = np.sort(rng.uniform(*scene.nucleation, n))
     if n:
         births[0] = scene.nucleation[0]

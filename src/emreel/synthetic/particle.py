@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,25 @@ _HRTEM_LOSS = 0.1  # what the particle scatters out of the aperture
 _RIM_PX = 0.25  # columns up to this many column distances outside the outline are still there
 
 Facets = npt.NDArray[np.float64]  # (facet, 3): outward normal (y, x) and distance from the centre, px
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Folded:
+    """Every pixel of a twinned particle as a place in one and the same crystal.
+
+    Parameters
+    ----------
+    y, x : the pixel's position in that crystal, px.
+    piece : the piece of the particle that it belongs to.
+    cell : the crystal.
+    back : ((hy, hx), (ly, lx)): a step (y, x) in the crystal is the step (hy y + hx x, ly y + lx x) in the particle.
+    """
+
+    y: Image
+    x: Image
+    piece: npt.NDArray[np.integer[Any]]
+    cell: Cell
+    back: tuple[tuple[Image | float, Image | float], tuple[Image | float, Image | float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,31 +124,29 @@ class Particle(Scene):
         return cy + h * c + along * s + view.drift_yx[0], cx - h * s + along * c + view.drift_yx[1]
 
     @abstractmethod
-    def _fold(self, view: View, h: Image, along: Image) -> tuple[Image, Image, Image, Cell]:
-        """Map every pixel into one crystal: folded (y, x) positions, the layer of its columns, and the cell."""
-
-    @abstractmethod
-    def _unfold(self, view: View, folded: tuple[Image, Image], h: Image, along: Image) -> tuple[Image, Image]:
-        """Back from displacements (y, x) in the folded crystal to positions (h, l) beside each pixel."""
+    def _fold(self, view: View, h: Image, along: Image) -> Folded:
+        """Map every pixel (h, l) of the particle's own axes into one crystal."""
 
     def _paint(self, view: View) -> Image:
         h, along = self._own_axes(view)
-        y, x, piece, cell = self._fold(view, h, along)
-        ticks = Crystal(cell=cell, angle_deg=0.0).ticks(y, x)
-        i, j = nearest_column(cell, ticks)
+        folded = self._fold(view, h, along)
+        cell = folded.cell
+        ticks = Crystal(cell=cell, angle_deg=0.0).ticks(folded.y, folded.x)
         lattice = read_cell(
             cell_table(cell, self.optics, self.pixel_size_nm, self.probe_sigma_nm),
             ticks,
             self.optics.level_of(view.x + view.drift_yx[1], self.shape_yx[1]),
         )
+        i, j = nearest_column(cell, ticks)
         first, second = np.array(cell.vectors_yx, dtype=np.float32)
-        step = (i * first[0] + j * second[0] - y, i * first[1] + j * second[1] - x)
-        rim = inside_distance(self.facets, *self._unfold(view, step, h, along))
+        step_y = i * first[0] + j * second[0] - folded.y
+        step_x = i * first[1] + j * second[1] - folded.x
+        (hy, hx), (ly, lx) = folded.back
+        rim = inside_distance(self.facets, h + hy * step_y + hx * step_x, along + ly * step_y + lx * step_x)
         thickness = self._thickness_of(rim)
         if self.column_spread:
-            layer_jump = piece.astype(np.int32) * 61
-            noise = column_noise(i + layer_jump, j, seed=self.seed, layer=0)
-            thickness *= 1 + np.float32(self.column_spread) * noise
+            apart = folded.piece.astype(np.int32) * 61
+            thickness *= 1 + np.float32(self.column_spread) * column_noise(i + apart, j, seed=self.seed)
         return self._compose(view, lattice, thickness) * self._thickness_at(view)
 
     def _thickness_of(self, rim_px: Image) -> Image:
@@ -149,10 +166,10 @@ class Particle(Scene):
             profile = self.optics.carbon_profile(self.pixel_size_nm, self.probe_sigma_nm)
             support = 1 + np.float32(0.5) * carbon * self._speckle_at(view, profile)
             loss = 1 - np.float32(_HRTEM_LOSS) * thickness
-            return support * loss + np.float32(_HRTEM_CONTRAST) * thickness * lattice
+            return np.asarray(support * loss + np.float32(_HRTEM_CONTRAST) * thickness * lattice)
         grain = max(self.probe_sigma_nm / self.pixel_size_nm, 1.0)
         support = np.float32(self.support) * (1 + carbon * self._speckle_at(view, speckle_profile(grain)))
-        return support + thickness * (np.float32(1 - _COLUMN_SHARE) + np.float32(_COLUMN_SHARE) * lattice)
+        return np.asarray(support + thickness * (np.float32(1 - _COLUMN_SHARE) + np.float32(_COLUMN_SHARE) * lattice))
 
 
 def inside_distance(facets: Facets, h: Image, along: Image) -> Image:

@@ -267,7 +267,8 @@ class Scene(ABC):
     def probe_sigma_nm(self) -> float:
         """Sigma of the probe, nm."""
         given = self.optics.probe_sigma_nm
-        return 0.2 * self.column_distance_nm if given is None else given
+        share = 0.26 if self.optics.modality == "sem" else 0.2
+        return share * self.column_distance_nm if given is None else given
 
     @property
     @abstractmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 import numpy as np
+import numpy.typing as npt
 
 
 class Stream(IntEnum):
@@ -29,3 +30,16 @@ class Stream(IntEnum):
 def random_stream(seed: int, stream: Stream, *address: int) -> np.random.Generator:
     """Generator of the stream `stream` at `address` (a frame index, a layer), independent of all others."""
     return np.random.default_rng(np.random.SeedSequence((seed, int(stream), *address)))
+
+
+def spread_points(rng: np.random.Generator, n: int, shape_yx: tuple[int, int]) -> npt.NDArray[np.float64]:
+    """n points (y, x) over a frame, px, none close to another: each is the farthest of a dozen candidates."""
+    points = np.empty((n, 2))
+    for k in range(n):
+        candidates = rng.uniform(0, shape_yx, (12, 2))
+        if k:
+            gaps = ((candidates[:, None] - points[None, :k]) ** 2).sum(axis=2).min(axis=1)
+            points[k] = candidates[gaps.argmax()]
+        else:
+            points[k] = candidates[0]
+    return points
