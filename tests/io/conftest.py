@@ -29,7 +29,7 @@ class Format:
     dtype: str = "uint16"
     pixel_size_nm: float | None = None
     frame_time_s: float | None = None
-    dataset: str | None = None
+    shape: tuple[int, int, int] = (7, 12, 10)
 
 
 def make_frames(dtype: str = "uint16", shape: tuple[int, int, int] = (7, 12, 10), seed: int = 0) -> Array:
@@ -157,6 +157,7 @@ def write_ome_zarr(folder: Path, frames: Array, version: str) -> str:
         axes=axes,
         fmt=form,
         scale={"t": 250.0, "c": 1.0, "z": 1.0, "y": 5e-5, "x": 5e-5},
+        axes_units={"t": "millisecond", "z": "nanometer", "y": "micrometer", "x": "micrometer"},
     )
     return str(folder / "m.zarr")
 
@@ -337,11 +338,26 @@ def write_blockfile(folder: Path, frames: Array) -> str:
     from rsciio.blockfile import file_writer
 
     signal = signal_of(frames)
-    for axis in signal["axes"][1:]:
-        axis["units"] = "cm"
-    signal["attributes"] = {"_lazy": False}
-    file_writer(str(folder / "m.blo"), signal, show_progressbar=False)
+    for axis, units in zip(signal["axes"], ("nm", "cm", "cm"), strict=True):
+        axis["units"] = units
+    file_writer(str(folder / "m.blo"), signal, intensity_scaling=None, show_progressbar=False)
     return str(folder / "m.blo")
+
+
+def write_ripple(folder: Path, frames: Array) -> str:
+    """A format without a reader of ours: read through rosettasciio."""
+    from rsciio.ripple import file_writer
+
+    file_writer(str(folder / "m.rpl"), signal_of(frames))
+    return str(folder / "m.rpl")
+
+
+def write_zipped_mrc(folder: Path, frames: Array) -> str:
+    """Likewise, and of a kind that rosettasciio cannot read lazily."""
+    from rsciio.mrcz import file_writer
+
+    file_writer(str(folder / "m.mrcz"), signal_of(frames), do_async=False)
+    return str(folder / "m.mrcz")
 
 
 def write_emd_velox(folder: Path, frames: Array) -> str:
@@ -547,6 +563,9 @@ FORMATS: dict[str, Format] = {
     "zspy": Format(write_zspy, pixel_size_nm=0.05, frame_time_s=0.25),
     "emd-ncem": Format(write_emd_ncem, pixel_size_nm=0.05, frame_time_s=0.25),
     "emd-velox": Format(write_emd_velox, pixel_size_nm=0.05, frame_time_s=0.25),
+    "blo": Format(write_blockfile, dtype="uint8", shape=(7, 12, 12)),
+    "rpl": Format(write_ripple, pixel_size_nm=0.05, frame_time_s=0.25),
+    "mrcz": Format(write_zipped_mrc, pixel_size_nm=0.05),
     "mat-5": Format(write_mat5),
     "mat-7.3": Format(write_mat73),
 }
@@ -562,7 +581,7 @@ def writers() -> Any:
 def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, Array, Format]:
     """A movie in the format that the test asks for: its path, its frames, and what is known of the format."""
     form = FORMATS[request.param]
-    frames = make_frames(form.dtype)
+    frames = make_frames(form.dtype, form.shape)
     return form.write(tmp_path, frames), frames, form
 
 

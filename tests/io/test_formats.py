@@ -29,9 +29,9 @@ def processes() -> Iterator[Client]:
 
 
 def test_comes_back_equal(written: Any) -> None:
-    path, frames, form = written
+    path, frames, _ = written
     with dask.config.set(scheduler=_refuse):
-        movie = open_movie(path, dataset=form.dataset)
+        movie = open_movie(path)
     assert movie.dims == DIMS and movie.shape == frames.shape
     assert movie.dtype == frames.dtype and movie.dtype.isnative
     assert movie.chunks is not None, "a file's movie must be lazy"

@@ -54,6 +54,7 @@ BY_SUFFIX: dict[str, str] = {
     ".emi": "tia",
     ".mib": "merlin",
     ".tvips": "tvips",
+    ".blo": "blockfile",
     ".dm3": "gatan",
     ".dm4": "gatan",
     ".emd": "emd",

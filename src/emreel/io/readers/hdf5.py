@@ -93,20 +93,16 @@ def _count_written(path: str, array: Any, axes: AxisMap, declared: int) -> int:
         math.ceil(n / piece) for n, piece in zip(array.shape, array.chunks, strict=True)
     ):
         return declared
-    piece = int(array.chunks[axes.time])
-    for row in range(math.ceil(declared / piece) - 1, -1, -1):
-        if _row_is_written(array, axes.time, row * piece):
-            return min((row + 1) * piece, declared)
-    raise ReaderError(f"{path}, {array.name} declares {declared} frames, but not one chunk was written.")
+    last = -1
 
+    def see(chunk: Any) -> None:
+        nonlocal last
+        last = max(last, int(chunk.chunk_offset[axes.time]))
 
-def _row_is_written(array: Any, time: int, start: int) -> bool:
-    corners = [range(0, n, piece) for n, piece in zip(array.shape, array.chunks, strict=True)]
-    corners[time] = range(start, start + 1)
-    places = np.stack(np.meshgrid(*corners, indexing="ij"), axis=-1).reshape(-1, array.ndim)
-    return any(
-        array.id.get_chunk_info_by_coord(tuple(int(n) for n in place)).byte_offset is not None for place in places
-    )
+    array.id.chunk_iter(see)
+    if last < 0:
+        raise ReaderError(f"{path}, {array.name} declares {declared} frames, but not one chunk was written.")
+    return min(last + int(array.chunks[axes.time]), declared)
 
 
 def _calibration(array: Any, axes: AxisMap) -> tuple[npt.NDArray[np.float64] | None, float | None]:

@@ -91,8 +91,8 @@ def _from_ome(description: str, path: str) -> Calibration:
         return Calibration(original_metadata={"ome_xml": description})
     have = pixels.attrib
     sizes = {axis: _whole(have.get(f"Size{axis}")) or 1 for axis in "TZC"}
-    samples = sum(_whole(node.attrib.get("SamplesPerPixel")) or 1 for node in pixels if node.tag.endswith("Channel"))
-    channels = 1 if samples == sizes["C"] and sizes["C"] in (3, 4) else sizes["C"]
+    samples = [_whole(node.attrib.get("SamplesPerPixel")) or 1 for node in pixels if node.tag.endswith("Channel")]
+    channels = sizes["C"] // max(samples, default=1)  # red, green and blue are one channel of three samples
     if channels > 1 or (sizes["T"] > 1 and sizes["Z"] > 1):
         raise ReaderError(f"{path} is an OME-TIFF of {sizes}; wanted one channel and one plane. Save them alone.")
     n_frames = max(sizes["T"], sizes["Z"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
@@ -11,6 +9,7 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import numpy.typing as npt
 import zarr
+from zarr.core.sync import sync
 
 from emreel.io.axes import AxisMap, find_axes, forward
 from emreel.io.datasets import Candidate, choose_dataset
@@ -169,21 +168,30 @@ def _coordinate_scales(group: zarr.Group, inner: str, names: Sequence[str | None
 
 
 def _count_written(path: str, array: zarr.Array[Any], axes: AxisMap, declared: int) -> int:
-    """Frames before a tail of which not one chunk was ever written."""
-    if axes.time is None:
+    """Frames before a tail of which not one chunk was ever written; all of them where nobody can list the chunks."""
+    if axes.time != 0:
         return declared
-    pieces = array.shards or array.chunks
-    grid = [math.ceil(n / piece) for n, piece in zip(array.shape, pieces, strict=True)]
-    for row in range(grid[axes.time] - 1, -1, -1):
-        others = [range(n) if axis != axes.time else (row,) for axis, n in enumerate(grid)]
-        if any(_is_written(array, place) for place in itertools.product(*others)):
-            return min((row + 1) * pieces[axes.time], declared)
-    raise ReaderError(f"{path} declares {declared} frames, but not one chunk was written. Copy it again.")
+    first, separator = _chunk_folder(array)
+    try:
+        names = sync(_list(array, first))
+    except (OSError, NotImplementedError):
+        return declared
+    rows = [int(row) for row in (name.rstrip("/").split(separator)[0] for name in names) if row.isdecimal()]
+    if not rows:
+        raise ReaderError(f"{path} declares {declared} frames, but not one chunk was written. Copy it again.")
+    return min((max(rows) + 1) * (array.shards or array.chunks)[0], declared)
 
 
-def _is_written(array: zarr.Array[Any], place: tuple[int, ...]) -> bool:
-    key = array.metadata.encode_chunk_key(place)
-    return bool(zarr.core.sync.sync((array.store_path / key).exists()))
+def _chunk_folder(array: zarr.Array[Any]) -> tuple[str, str]:
+    """Where the chunks lie below the array, and what stands between their numbers in one name."""
+    key = array.metadata.encode_chunk_key((1,) * array.ndim)  # c/1/1/1, 1/1/1, c.1.1.1 or 1.1.1
+    folder = "c" if key.startswith("c/") else ""
+    return folder, "/" if "/" in key else "."
+
+
+async def _list(array: zarr.Array[Any], folder: str) -> list[str]:
+    place = array.store_path / folder if folder else array.store_path
+    return [name.removeprefix("c.") async for name in place.store.list_dir(place.path)]
 
 
 @dataclass(frozen=True, kw_only=True)
