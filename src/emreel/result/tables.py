@@ -90,15 +90,21 @@ def count_labels(label: npt.NDArray[np.uint8]) -> list[dict[str, int]]:
 def quality_table(records: Iterable[Record], times_s: npt.NDArray[np.float64] | None) -> pd.DataFrame:
     """One row a computed frame, in order; columns as `QUALITY_COLUMNS`.
 
+    A good frame with the ``signature`` of the frame before it (where the rows tell them) is a duplicate.
     ``invalid_fraction`` is the share of the frame's computed pixels that are label 254.
     times_s : shape (time,), s, or None: column ``time_s`` is NaN.
     """
     rows = []
+    signatures: dict[int, Any] = {}
     for frame, parts in _by_frame(records).items():
         counts, n_pixels = _counts(parts)
         row = dict.fromkeys(QUALITY_COLUMNS) | {key: value for key, value in parts[0].items() if key in QUALITY_COLUMNS}
         row |= {"frame": frame, "time_s": _time(times_s, frame)}
         row["invalid_fraction"] = counts[INVALID] / n_pixels if n_pixels else np.nan
+        signature = parts[0].get("signature")
+        if row["status"] == "good" and signature is not None and signatures.get(frame - 1) == signature:
+            row |= {"status": "duplicate", "reason": f"repeats frame {frame - 1}"}
+        signatures[frame] = signature
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(QUALITY_COLUMNS))
     words, numbers = ("status", "reason"), ("time_s", "blur", "gain", "drift_y_px", "drift_x_px", "invalid_fraction")

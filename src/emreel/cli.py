@@ -1,0 +1,524 @@
+"""The command line: the face over the verbs. It parses, prints and exits; all work is done below."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from emreel._version import __version__
+from emreel.movie import EmreelError
+from emreel.progress import Event, Note, Progress, StageStarted, StepsDone
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from emreel.model import Model
+    from emreel.recipe import Recipe
+    from emreel.result import Result
+
+app = typer.Typer(
+    name="emreel",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Unsupervised segmentation of in-situ electron-microscopy movies.",
+)
+
+FAILED, INTERRUPTED = 1, 130
+
+MovieArgument = Annotated[str, typer.Argument(help="Path, URL, or a name in the catalog.", show_default=False)]
+MoviesArgument = Annotated[
+    list[str], typer.Argument(help="Paths, URLs, or names in the catalog; several share one model.", show_default=False)
+]
+ResultOption = Annotated[Path, typer.Option("-o", "--output", help="The result's folder.", show_default=False)]
+ResultArgument = Annotated[Path, typer.Argument(help="A result's folder.", show_default=False)]
+ClustersOption = Annotated[int | None, typer.Option("-k", "--clusters", help="Number of phases; wins over the recipe.")]
+RecipeOption = Annotated[Path | None, typer.Option("--recipe", help="A recipe, TOML.")]
+PixelOption = Annotated[float | None, typer.Option("--pixel-size-nm", help="Pixel size, where the movie has none.")]
+TimeOption = Annotated[float | None, typer.Option("--frame-time-s", help="Time from frame to frame, s.")]
+FramesOption = Annotated[str | None, typer.Option("--frames", metavar="A:B", help="Frames A to B, B not included.")]
+RoiOption = Annotated[str | None, typer.Option("--roi", metavar="Y0:Y1,X0:X1", help="Region of interest, px.")]
+BinOption = Annotated[str | None, typer.Option("--bin", metavar="T,Y,X", help="Mean over T frames, Y by X pixels.")]
+DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Array inside an HDF5, zarr or npz file.")]
+WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes on this machine.")]
+SchedulerOption = Annotated[str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler.")]
+BreakLockOption = Annotated[bool, typer.Option("--break-lock", help="Take over a lock that another host left.")]
+AnyPixelOption = Annotated[bool, typer.Option("--any-pixel-size", help="Label although the pixel size differs.")]
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 an error of emreel's, 2 wrong usage, 130 interrupted."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(args=None if argv is None else list(argv), standalone_mode=True)
+    except EmreelError as error:
+        _say(f"emreel: error: {error}")
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        _say("emreel: interrupted. Give the same command again to go on.")
+        sys.exit(INTERRUPTED)
+    sys.exit(0)
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        _out(f"emreel {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    movies: MoviesArgument,
+    output: ResultOption,
+    n_clusters: ClustersOption = None,
+    recipe: RecipeOption = None,
+    pixel_size_nm: PixelOption = None,
+    frame_time_s: TimeOption = None,
+    frames: FramesOption = None,
+    roi: RoiOption = None,
+    bin_tyx: BinOption = None,
+    dataset: DatasetOption = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    break_lock: BreakLockOption = False,
+) -> None:
+    """A movie in, a label movie out: suggest, fit, label. On an unfinished result, go on where it stopped.
+
+    Example: `emreel run heating.mrc -o heating -k 3 --frame-time-s 0.05`
+    """
+    opened = _open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
+    parsed = [_open(movie, opened) for movie in movies]
+    places = [output] if len(movies) == 1 else [output / _short_name(movie) for movie in movies]
+    if len(set(places)) < len(places):
+        raise CommandError("two of the movies have the same name. Run them one by one, or rename them.")
+    chosen = _recipe(recipe, n_clusters)
+    with _engine(workers, scheduler), _progress() as progress:
+        model = _fitted(parsed, places, chosen, progress)
+        for name, movie, place in zip(movies, parsed, places, strict=True):
+            _label(movie, model, place, progress, {"opened": {"source": name, **opened}}, break_lock)
+
+
+@app.command()
+def fit(
+    movies: MoviesArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The model, a zarr group.", show_default=False)],
+    n_clusters: ClustersOption = None,
+    recipe: RecipeOption = None,
+    pixel_size_nm: PixelOption = None,
+    frame_time_s: TimeOption = None,
+    frames: FramesOption = None,
+    roi: RoiOption = None,
+    bin_tyx: BinOption = None,
+    dataset: DatasetOption = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+) -> None:
+    """Fit one model on one or several movies.
+
+    Example: `emreel fit dose1.mrc dose2.mrc -o model.zarr -k 3`
+    """
+    from emreel.fit import fit_model
+
+    opened = _open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
+    parsed = [_open(movie, opened) for movie in movies]
+    with _engine(workers, scheduler), _progress() as progress:
+        model = fit_model(parsed, _recipe(recipe, n_clusters), progress=progress)
+    model.save(output)
+    _out(f"{output}: {model.n_clusters} phases, digest {model.digest[:12]}")
+
+
+@app.command()
+def label(
+    movie: MovieArgument,
+    model: Annotated[Path, typer.Option("--model", help="A saved model.", show_default=False)],
+    output: ResultOption,
+    pixel_size_nm: PixelOption = None,
+    frame_time_s: TimeOption = None,
+    frames: FramesOption = None,
+    roi: RoiOption = None,
+    bin_tyx: BinOption = None,
+    dataset: DatasetOption = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    any_pixel_size: AnyPixelOption = False,
+    break_lock: BreakLockOption = False,
+) -> None:
+    """Label a movie with a saved model.
+
+    Example: `emreel label tomorrow.mrc --model model.zarr -o tomorrow`
+    """
+    from emreel.model import Model
+
+    loaded = Model.load(model)
+    opened = _open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
+    parsed = _open(movie, opened)
+    known = {"opened": {"source": movie, **opened}}
+    with _engine(workers, scheduler), _progress() as progress:
+        _label(parsed, loaded, output, progress, known, break_lock, any_pixel_size=any_pixel_size)
+
+
+@app.command()
+def suggest(
+    movie: MovieArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The recipe, TOML.", show_default=False)],
+    n_clusters: ClustersOption = None,
+    recipe: RecipeOption = None,
+    pixel_size_nm: PixelOption = None,
+    frames: FramesOption = None,
+    roi: RoiOption = None,
+    bin_tyx: BinOption = None,
+    dataset: DatasetOption = None,
+) -> None:
+    """Write a recipe for a movie: the lattice that it shows, and windows and stride that follow from it.
+
+    Example: `emreel suggest heating.mrc -o heating.toml`
+    """
+    from emreel.fit import suggest_recipe
+
+    parsed = _open(movie, _open_options(pixel_size_nm, None, frames, roi, bin_tyx, dataset))
+    suggested = suggest_recipe(parsed, _recipe(recipe, n_clusters))
+    suggested.save(output)
+    period = suggested.descriptor.fields.get("period_px")
+    found = "no lattice found" if not period else f"lattice period {period:.2f} px"
+    _out(f"{output}: {found}, descriptor '{suggested.descriptor.name}'")
+
+
+@app.command()
+def info(path: Annotated[str, typer.Argument(help="A movie, a model or a result.", show_default=False)]) -> None:
+    """What a movie, a model or a result is, and where it comes from.
+
+    Example: `emreel info heating`
+    """
+    from emreel.result import is_result
+
+    if is_result(path):
+        _describe_result(Path(path))
+    elif (Path(path) / "zarr.json").is_file() and "emreel_model" in (Path(path) / "zarr.json").read_text("utf-8"):
+        _describe_model(Path(path))
+    else:
+        _describe_movie(_open(path, {}))
+
+
+@app.command()
+def verify(result: ResultArgument) -> None:
+    """Check every finished block of a result against its checksums. Exits with 1 when something is damaged.
+
+    Example: `emreel verify heating`
+    """
+    from emreel.result import open_result, verify_result
+
+    damaged = verify_result(result)
+    for damage in damaged:
+        _out(str(damage))
+    missing = len(open_result(result).missing_blocks)
+    _out(f"{result}: {len(damaged)} damaged, {missing} not computed yet")
+    if damaged:
+        _say(f"emreel: error: {result} is damaged. Mend it: emreel repair {result}")
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def repair(
+    result: ResultArgument,
+    movie: Annotated[str | None, typer.Option("--movie", help="The movie, if it was moved.")] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    break_lock: BreakLockOption = False,
+) -> None:
+    """Compute damaged blocks again from the movie; blocks that were never computed as well.
+
+    Example: `emreel repair heating`
+    """
+    from emreel.label import repair_result
+    from emreel.result import read_facts
+
+    opened = dict(read_facts(result)["provenance"].get("opened", {}))
+    source = movie or opened.get("source")
+    if source is None:
+        raise CommandError(f"{result} does not tell which movie it was made from. Name it: --movie PATH.")
+    opened.pop("source", None)
+    with _engine(workers, scheduler), _progress() as progress:
+        n_damaged = repair_result(result, _open(source, opened), break_lock=break_lock, progress=progress)
+    _out(f"{result}: {n_damaged} damaged blocks computed again")
+
+
+@app.command()
+def export(
+    result: ResultArgument,
+    to: Annotated[str, typer.Option("--to", help="tiff, mp4, gif or csv.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File, or folder for csv.", show_default=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write labels (tiff), the overlay movie (mp4, gif) or the tables (csv) for other tools.
+
+    Example: `emreel export heating --to mp4 -o heating.mp4`
+    """
+    from emreel.result import open_result
+    from emreel.view.export import export_result
+
+    export_result(open_result(result), to, output, overwrite=overwrite)
+    _out(str(output))
+
+
+@app.command()
+def catalog(
+    path: Annotated[Path | None, typer.Argument(help="A catalog, YAML; emreel's own when left out.")] = None,
+) -> None:
+    """List the movies of a catalog; each name can stand wherever a movie is wanted.
+
+    Example: `emreel catalog`, then `emreel run NAME -o RESULT -k 3`
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from emreel.io import load_catalog
+
+    table = Table("name", "driver", "what it shows", "licence", box=None, pad_edge=False)
+    for entry in load_catalog(path).entries:
+        table.add_row(entry.name, entry.driver, entry.description, entry.licence or "")
+    Console().print(table)
+
+
+@app.command()
+def demo(output: ResultOption = Path("demo")) -> None:
+    """The main job on a synthetic movie: a film that turns amorphous, labelled, with a picture. Needs no input.
+
+    Example: `emreel demo -o demo`
+    """
+    from emreel.io import open_movie
+    from emreel.recipe import Recipe
+
+    movie = open_movie("amorphous-front")
+    with _engine(None, None), _progress() as progress:
+        model = _fitted([movie], [output], Recipe().with_clusters(4), progress)
+        _label(movie, model, output, progress, {"opened": {"source": "amorphous-front"}}, False)
+
+
+# ------------------------------------------------------------------------------------------------ inside
+
+
+class CommandError(EmreelError, ValueError):
+    """Options that do not fit together."""
+
+
+def _fitted(movies: Sequence[xr.DataArray], places: Sequence[Path], recipe: Recipe, progress: Progress) -> Model:
+    """The model of an unfinished result when there is one, else a new one."""
+    from emreel.fit import fit_model
+    from emreel.model import Model
+    from emreel.provenance import canonical_json
+
+    saved = places[0] / "model.zarr"
+    if not saved.exists():
+        return fit_model(list(movies), recipe, progress=progress)
+    model = Model.load(saved)
+    wanted = canonical_json(recipe.to_dict())
+    if recipe.cluster.n_clusters is not None and model.provenance.recipe != wanted:
+        raise CommandError(
+            f"{places[0]} was made with another recipe: recorded {model.provenance.recipe}, wanted {wanted}. "
+            "Give the same options to go on, or another folder to start anew."
+        )
+    return model
+
+
+def _label(
+    movie: xr.DataArray,
+    model: Model,
+    place: Path,
+    progress: Progress,
+    known: dict[str, Any],
+    break_lock: bool,
+    *,
+    any_pixel_size: bool = False,
+) -> None:
+    from emreel.label import label_movie
+    from emreel.view.overview import save_overview
+
+    result = label_movie(
+        movie,
+        model,
+        place,
+        any_pixel_size=any_pixel_size,
+        break_lock=break_lock,
+        provenance=known,
+        progress=progress,
+    )
+    picture = save_overview(result)
+    progress(Note(f"{place}: {result.label.sizes['time']} frames, {model.n_clusters} phases; picture: {picture}"))
+
+
+def _open(source: str, options: dict[str, Any]) -> xr.DataArray:
+    from emreel.io import open_movie
+
+    options = {key: _pairs(value) if key in ("frames", "roi", "bin") else value for key, value in options.items()}
+    movie: xr.DataArray = open_movie(source, **options)
+    return movie
+
+
+def _open_options(
+    pixel_size_nm: float | None,
+    frame_time_s: float | None,
+    frames: str | None,
+    roi: str | None,
+    bin_tyx: str | None,
+    dataset: str | None,
+) -> dict[str, Any]:
+    """What a movie is opened with, as plain JSON, so that a result can open its movie again."""
+    options: dict[str, Any] = {
+        "pixel_size_nm": pixel_size_nm,
+        "frame_time_s": frame_time_s,
+        "frames": None if frames is None else _range(frames, "--frames", "A:B"),
+        "roi": None if roi is None else _roi(roi),
+        "bin": None if bin_tyx is None else _bin(bin_tyx),
+        "dataset": dataset,
+    }
+    return {key: value for key, value in options.items() if value is not None}
+
+
+def _range(text: str, option: str, form: str) -> list[int | None]:
+    try:
+        start, stop = (int(part) if part.strip() else None for part in text.split(":"))
+    except ValueError:
+        raise CommandError(f"{option} is {form} in whole numbers, got '{text}'.") from None
+    return [start, stop]
+
+
+def _roi(text: str) -> list[list[int | None]]:
+    parts = text.split(",")
+    if len(parts) != 2:
+        raise CommandError(f"--roi is Y0:Y1,X0:X1 in px, got '{text}'.")
+    return [_range(part, "--roi", "Y0:Y1,X0:X1") for part in parts]
+
+
+def _bin(text: str) -> list[int]:
+    try:
+        t, y, x = (int(part) for part in text.split(","))
+    except ValueError:
+        raise CommandError(f"--bin is T,Y,X in whole numbers, got '{text}'. Write 1,2,2 to bin pixels only.") from None
+    return [t, y, x]
+
+
+def _pairs(value: Any) -> Any:
+    return tuple(_pairs(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _recipe(path: Path | None, n_clusters: int | None) -> Recipe:
+    from emreel.recipe import Recipe
+
+    recipe = Recipe() if path is None else Recipe.load(path)
+    if n_clusters is None:
+        return recipe
+    if path is not None and recipe.cluster.n_clusters not in (None, n_clusters):
+        _say(f"emreel: -k {n_clusters} wins over the recipe's n_clusters = {recipe.cluster.n_clusters}")
+    return recipe.with_clusters(n_clusters)
+
+
+@contextlib.contextmanager
+def _engine(workers: int | None, scheduler: str | None) -> Iterator[None]:
+    from emreel import engine
+
+    if workers is not None and scheduler is not None:
+        raise CommandError("give --workers or --scheduler, not both: a scheduler brings its own workers.")
+    if workers is None and scheduler is None:
+        yield
+    else:
+        with engine.local_workers(workers or 1, scheduler=scheduler):
+            yield
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Progress]:
+    """A progress bar with rate and time left; plain lines where there is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    with Bar(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
+        yield _listener(bar, console)
+
+
+def _listener(bar: Any, console: Any) -> Callable[[Event], None]:
+    tasks: dict[str, Any] = {}
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StageStarted):
+            for task in tasks.values():
+                bar.update(task, visible=False)
+            tasks[event.name] = bar.add_task(event.name, total=event.n_steps or None, rate="")
+        elif isinstance(event, StepsDone):
+            speed = bar.tasks[tasks[event.name]].speed
+            rate = "" if not speed else f"{speed:.2g} blocks/s"
+            bar.update(tasks[event.name], completed=event.n_done, rate=rate)
+        else:
+            console.print(event.text, highlight=False, soft_wrap=True)
+
+    return listen
+
+
+def _describe_movie(movie: xr.DataArray) -> None:
+    from emreel.movie import frame_times_s, pixel_size_nm
+
+    times, size = frame_times_s(movie), pixel_size_nm(movie)
+    n_frames, height, width = movie.shape
+    _out(f"movie       {movie.attrs['source']}")
+    _out(f"frames      {n_frames} of {height} x {width} px, {movie.dtype}")
+    _out(f"pixel size  {'unknown' if size is None else f'{size:.6g} nm'}")
+    _out(f"time        {'unknown' if times is None else f'{times[0]:.6g} to {times[-1]:.6g} s'}")
+    if "truncated" in movie.attrs:
+        _out(f"truncated   {movie.attrs['truncated']}")
+
+
+def _describe_model(path: Path) -> None:
+    from emreel.descriptors.registry import describe_descriptor
+    from emreel.model import Model
+
+    model = Model.load(path)
+    size = "unknown" if model.pixel_size_nm is None else f"{model.pixel_size_nm:.6g} nm"
+    _out(f"model       {path}, digest {model.digest}")
+    _out(f"phases      {', '.join(model.label_names)}")
+    _out(f"descriptor  {describe_descriptor(model.descriptor)}")
+    _out(f"pixel size  {size}")
+    _out(f"made by     emreel {model.provenance.emreel_version} with {model.provenance.recipe}")
+    for movie in model.provenance.movies:
+        _out(f"fitted on   {movie['source']} {tuple(movie['shape_tyx'])}, digest {movie['digest'][:12]}")
+
+
+def _describe_result(path: Path) -> None:
+    from emreel.result import open_result, read_facts
+
+    result: Result = open_result(path)
+    facts = read_facts(path)
+    n_frames, height, width = result.label.shape
+    _out(f"result      {path}")
+    _out(f"frames      {n_frames} of {height} x {width} px, {len(result.missing_blocks)} blocks not computed yet")
+    movie = facts["provenance"].get("movie", {})
+    _out(f"movie       {movie.get('source')}, digest {str(movie.get('digest'))[:12]}")
+    _describe_model(path / "model.zarr")
+
+
+def _short_name(movie: str) -> str:
+    return Path(movie.rstrip("/")).stem or "movie"
+
+
+def _interrupt(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _out(text: str) -> None:
+    typer.echo(text)
+
+
+def _say(text: str) -> None:
+    typer.echo(text, err=True)
