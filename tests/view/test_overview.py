@@ -92,8 +92,18 @@ def test_nothing_computed_at_all(make_result: MakeResult) -> None:
     assert [t.get_text() for t in figure.axes[-1].texts] == ["no valid frame"]
 
 
-@pytest.mark.parametrize("shape_tyx", [(1, 40, 40), (2, 40, 40), (9, 400, 40), (9, 30, 300), (3, 2, 2), (30, 64, 64)])
-@pytest.mark.parametrize("n_classes", [1, 12])
+@pytest.mark.parametrize(
+    ("shape_tyx", "n_classes"),
+    [
+        ((1, 40, 40), 1),
+        ((2, 40, 40), 12),
+        ((9, 400, 40), 1),
+        ((9, 30, 300), 12),
+        ((3, 2, 2), 2),
+        ((12, 64, 64), 12),
+        ((7, 90, 64), 30),
+    ],
+)
 def test_one_page_with_nothing_cut_off(
     make_result: MakeResult, shape_tyx: tuple[int, int, int], n_classes: int
 ) -> None:
