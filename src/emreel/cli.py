@@ -342,7 +342,7 @@ def _label(
     any_pixel_size: bool = False,
 ) -> None:
     from emreel.label import label_movie
-    from emreel.view.figures import save_overview
+    from emreel.view.overview import save_overview
 
     result = label_movie(
         movie,

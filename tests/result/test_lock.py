@@ -257,6 +257,21 @@ def test_who_comes_late_to_a_dead_lock_sees_the_new_holder(folder: Path, monkeyp
     assert read_holder(folder / "lock") == living
 
 
+def test_who_comes_late_to_a_lock_given_back_gets_a_new_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave_lock(folder, pid=2**30)
+    gone = []
+
+    def overtaken(descriptor: int) -> bool:
+        if not gone:
+            gone.append((folder / "lock").unlink())
+        return True
+
+    monkeypatch.setattr(lock_module, "_lock_inode", overtaken)
+    with acquire_lock(folder) as lock:
+        lock.check()
+    assert gone
+
+
 def test_a_lock_that_another_broke_is_not_removed(folder: Path) -> None:
     with acquire_lock(folder) as lock:
         other = dataclasses.replace(lock.holder, host="elsewhere", token="x")

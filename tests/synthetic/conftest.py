@@ -9,30 +9,32 @@ import pytest
 from scipy import ndimage
 
 
-def spectrum_peaks(patch, *, least=0.25, pad=6):
+def spectrum_peaks(patch, *, least=0.25, pad=4):
     """Peaks (fy, fx) in cycles a px of a patch's spectrum, one of each Friedel pair, strongest first."""
     patch = np.asarray(patch, dtype=np.float64)
     window = np.outer(np.hanning(patch.shape[0]), np.hanning(patch.shape[1]))
     centred = (patch - (patch * window).sum() / window.sum()) * window
-    size = [pad * n for n in patch.shape]
-    power = np.abs(np.fft.rfft2(centred, s=size)) ** 2
-    fy, fx = np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None, :]
-    power[np.hypot(fy, fx) < 3 / min(patch.shape)] = 0
-    reach = 2 * pad + 1
-    local = ndimage.maximum_filter(power, size=reach, mode=("wrap", "nearest"))
+    size = np.array([pad * n for n in patch.shape])
+    power = np.fft.fftshift(np.abs(np.fft.fft2(centred, s=size)) ** 2)
+    fy, fx = (np.fft.fftshift(np.fft.fftfreq(n)) for n in size)
+    power[np.hypot(fy[:, None], fx[None, :]) < 3 / min(patch.shape)] = 0
+    local = ndimage.maximum_filter(power, size=2 * pad + 1)
     rows, columns = np.nonzero((power == local) & (power > least * power.max()))
     found = []
     for r, c in zip(rows, columns, strict=True):
-        if c == 0 and fy[r, 0] < 0:
+        if not (0 < r < size[0] - 1 and 0 < c < size[1] - 1):
             continue
-        below, above = power[(r - 1) % size[0], c], power[(r + 1) % size[0], c]
-        left, right = power[r, abs(c - 1)], power[r, min(c + 1, power.shape[1] - 1)]
-        here = power[r, c]
-        dr = 0.5 * (below - above) / min(below - 2 * here + above, -1e-12)
-        dc = 0.5 * (left - right) / min(left - 2 * here + right, -1e-12)
-        found.append((here, fy[r, 0] + dr / size[0], fx[0, c] + dc / size[1]))
+        dr, dc = _vertex(*power[r - 1 : r + 2, c]), _vertex(*power[r, c - 1 : c + 2])
+        y, x = fy[r] + dr / size[0], fx[c] + dc / size[1]
+        if (x, y) > (-x, -y):
+            found.append((power[r, c], y, x))
     found.sort(reverse=True)
     return np.array([peak[1:] for peak in found])
+
+
+def _vertex(before, here, after):
+    """Where between -0.5 and 0.5 the parabola through three values has its top."""
+    return 0.5 * (before - after) / min(before - 2 * here + after, -1e-12)
 
 
 def lock_in(image, frequency_yx, sigma_px):

@@ -44,7 +44,13 @@ def test_five_twins_72_degrees_apart(measure, angle, seed, modality):
 )
 def test_labels_are_wedges_about_the_axis(seed, through, angle, index):
     scene = make_scene(
-        "decahedron", shape_yx=(128, 128), seed=seed, leaves_through=through, angle_deg=angle, n_frames=30, jitter_px=1.0
+        "decahedron",
+        shape_yx=(128, 128),
+        seed=seed,
+        leaves_through=through,
+        angle_deg=angle,
+        n_frames=30,
+        jitter_px=1.0,
     )
     truth = scene.truth(index)
     axis_y, axis_x = truth.axis_yx
@@ -57,9 +63,7 @@ def test_labels_are_wedges_about_the_axis(seed, through, angle, index):
 
 @pytest.mark.parametrize("through", [1, 4])
 def test_axis_walks_out_and_three_twins_vanish(through):
-    scene = make_scene(
-        "decahedron", shape_yx=(160, 160), n_frames=60, leave_frame=30, leaves_through=through, **STILL
-    )
+    scene = make_scene("decahedron", shape_yx=(160, 160), n_frames=60, leave_frame=30, leaves_through=through, **STILL)
     truths = [scene.truth(i) for i in range(60)]
     areas = np.array([truth.areas_px for truth in truths])
     leaving = areas[:, through]

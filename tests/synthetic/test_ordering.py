@@ -5,6 +5,7 @@ import pytest
 from emreel.synthetic import SceneError, make_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 CLEAR = {"dose": 2000.0, "dtype": "float32", "flicker": 0.0}
 STILL = {"wander_px": 0.0, "jitter_px": 0.0}
@@ -21,16 +22,17 @@ def lattice_waves(angle_deg, period_px):
 def test_superlattice_tells_order_from_disorder(measure, seed, angle, index):
     scene = make_scene("order_disorder", **CLEAR, shape_yx=(192, 192), n_frames=30, seed=seed, angle_deg=angle)
     frame, truth = scene.frame(index).astype(float), scene.truth(index)
-    waves = [measure.lock_in(frame, g, 0.7 * scene.lattice_px) for g in lattice_waves(angle, scene.lattice_px)]
+    waves = [measure.lock_in(frame, g, 0.6 * scene.lattice_px) for g in lattice_waves(angle, scene.lattice_px)]
     power = sum(np.abs(wave) for wave in waves)
-    reference = make_scene("order_disorder", **CLEAR, shape_yx=(192, 192), n_frames=30, seed=seed, angle_deg=angle)
-    full = reference.frame(29).astype(float)
+    full = scene.frame(29).astype(float)
     strength = sum(
-        np.abs(measure.lock_in(full, g, 0.7 * scene.lattice_px)) for g in lattice_waves(angle, scene.lattice_px)
+        np.abs(measure.lock_in(full, g, 0.6 * scene.lattice_px)) for g in lattice_waves(angle, scene.lattice_px)
     )
-    found = power > 0.45 * np.quantile(strength, 0.7)
+    found = power > 0.5 * np.median(strength)
+    # the wall itself is neither
+    wall = ndimage.maximum_filter(truth.labels, 7) != ndimage.minimum_filter(truth.labels, 7)
     # antiphase boundaries are ordered on both sides but show no superlattice: leave their strips out
-    counted = np.ones(found.shape, bool)
+    counted = ~wall
     variants = truth.variants
     for axis in (0, 1):
         for step in range(1, 9):
@@ -43,8 +45,6 @@ def test_variants_are_half_a_cell_apart(measure):
     scene = make_scene("order_disorder", **CLEAR, shape_yx=(256, 256), angle_deg=0.0, seed=3, **STILL)
     frame, truth = scene.frame(39).astype(float), scene.truth(39)
     wave = measure.lock_in(frame, lattice_waves(0.0, scene.lattice_px)[0], scene.lattice_px)
-    from scipy import ndimage
-
     cores = [ndimage.binary_erosion(truth.variants == kind, iterations=10) for kind in (1, 2)]
     assert min(core.sum() for core in cores) > 100
     phases = [np.angle(wave[core].sum()) for core in cores]
@@ -52,7 +52,7 @@ def test_variants_are_half_a_cell_apart(measure):
 
 
 def test_lattice_period_and_angle(measure):
-    scene = make_scene("order_disorder", **CLEAR, shape_yx=(192, 192), angle_deg=9.0, **STILL)
+    scene = make_scene("order_disorder", **CLEAR, shape_yx=(192, 192), angle_deg=9.0, n_nuclei=1, **STILL)
     before = measure.peaks(scene.frame(0), least=0.1)
     # disordered: the strongest are {110} of the cell, nothing at {100}
     np.testing.assert_allclose(1 / np.hypot(*before[:2].T), scene.lattice_px / np.sqrt(2), rtol=0.01)

@@ -73,7 +73,9 @@ def test_a_million_frames_cost_nothing_until_asked_for(kind):
     assert time.perf_counter() - start < 0.05
     assert scene.frame(999_999).shape == (64, 64)
     truth = scene.truth(999_999)
-    assert max(np.abs(truth.drift_yx)) < scene.drift.drift_limit_px + 6 * (scene.drift.jitter_px + scene.drift.wander_px)
+    assert max(np.abs(truth.drift_yx)) < scene.drift.drift_limit_px + 6 * (
+        scene.drift.jitter_px + scene.drift.wander_px
+    )
     assert truth.labels.max() < scene.n_labels
 
 

@@ -2,9 +2,10 @@
 
 from emreel.cluster.assign import assign, discriminants, squared_distances
 from emreel.cluster.errors import ClusterError
-from emreel.cluster.kmeans import CentroidSums, FixedPoint, MiniBatchKMeans, one_step
+from emreel.cluster.kmeans import MiniBatchKMeans, one_step
 from emreel.cluster.order import Scatter, ScatterSums, canonical_order, membership, pooled_scatter
 from emreel.cluster.sampling import RESERVOIR_ROWS, Reservoir, derive_seed, point_hashes, select_points
+from emreel.cluster.sums import CentroidSums, FixedPoint
 
 __all__ = [
     "RESERVOIR_ROWS",

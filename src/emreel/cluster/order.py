@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from emreel.cluster.assign import check_fit, parse_centers, parse_rows, scatter
 from emreel.cluster.errors import ClusterError
-from emreel.cluster.kmeans import BATCH_ROWS, MAX_ROWS, SQ_BITS, FixedPoint, not_finite
+from emreel.cluster.sums import BATCH_ROWS, MAX_ROWS, SQ_BITS, FixedPoint, not_finite
 
 #: Share of a class's fitted rows that may lie beyond its threshold.
 UNKNOWN_SHARE = 1e-4

@@ -116,12 +116,17 @@ class GrainGrowth(Scene):
         return float(np.sqrt(self.shape_yx[0] * self.shape_yx[1] / self.n_grains))
 
     @property
+    def ensemble(self) -> Ensemble:
+        """The grains and pores, drawn once from the seed."""
+        return _ensemble(self)
+
+    @property
     def grain_angles_deg(self) -> npt.NDArray[np.float64]:
         """Orientation of every label value: NaN for 0, then the grains, in [0, symmetry)."""
-        return np.concatenate([[np.nan], _ensemble(self).angles_deg])
+        return np.concatenate([[np.nan], self.ensemble.angles_deg])
 
     def _labels(self, view: View) -> npt.NDArray[Any]:
-        ensemble = _ensemble(self)
+        ensemble = self.ensemble
         labels = power_diagram(
             *self._warped(view),
             ensemble.centres_yx,
@@ -141,7 +146,7 @@ class GrainGrowth(Scene):
     def _pore_depth(self, view: View) -> Image:
         """How far inside a pore each pixel is, px (negative outside)."""
         depth = np.full(self.shape_yx, -np.inf, dtype=np.float32)
-        for y0, x0, half_1, half_2, angle in _ensemble(self).pores:
+        for y0, x0, half_1, half_2, angle in self.ensemble.pores:
             c, s = np.cos(angle), np.sin(angle)
             reach = max(half_1, half_2) + 4.0
             rows = slice(*np.searchsorted(view.y_px, (y0 - reach, y0 + reach)))
@@ -195,7 +200,7 @@ class GrainGrowth(Scene):
         drawing: tuple[Cell, Image, npt.NDArray[np.int32] | None],
     ) -> Image:
         cell, table, level = drawing
-        ensemble = _ensemble(self)
+        ensemble = self.ensemble
         centre = ensemble.centres_yx[number - 1]
         crystal = Crystal(
             cell=cell, angle_deg=float(ensemble.angles_deg[number - 1]), origin_yx=(float(centre[0]), float(centre[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from emreel.synthetic.texture import Image
 BACKGROUND, PARENT, TWIN = range(3)
 #: Angle of the cube axis [001] against the twin plane, degrees.
 CUBE_AXIS_DEG = float(np.rad2deg(np.arctan(0.5**0.5)))
+_LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)  # heights in the ledge at which the particle's width is taken
 _CORE = 1.5  # half width of the partial dislocation's core, column distances
 
 
@@ -82,14 +84,17 @@ class TwinLamella(Particle):
         """Whole planes of the lamella, and where the ledge stands along the plane above them, px."""
         planes = self.planes_at(index)
         whole = int(planes)
-        low, high = chord(self.facets, self.boundary_px + (whole + 0.5) * self.plane_spacing_px)
-        return whole, low + (planes - whole) * (high - low)
+        if planes == whole:
+            return whole, -math.inf
+        levels = (chord(self.facets, self.boundary_px + (whole + part) * self.plane_spacing_px) for part in _LEVELS)
+        low, high = zip(*levels, strict=True)
+        return whole, min(low) + (planes - whole) * (max(high) - min(low))
 
     def _pieces(self, view: View, height: Image, along: Image) -> npt.NDArray[np.uint8]:
         """1 below the lamella, 2 in it, 3 above it; `height` counts from the lower boundary."""
         whole, ledge = self._ledge(view.index)
         spacing = np.float32(self.plane_spacing_px)
-        top = spacing * (whole + (along < np.float32(ledge)) * bool(self.planes_at(view.index)))
+        top = spacing * (whole + (along < np.float32(ledge)))
         return 1 + (height > 0).astype(np.uint8) + (height > top).astype(np.uint8)
 
     def _slip(self, view: View, height: Image, along: Image) -> Image:
@@ -97,7 +102,7 @@ class TwinLamella(Particle):
         whole, ledge = self._ledge(view.index)
         period = np.float32(self.column_distance_px)
         slipped = np.float32(whole)
-        if self.planes_at(view.index) > 0:
+        if ledge > -math.inf:
             above = np.abs(height - np.float32((whole + 0.5) * self.plane_spacing_px))
             core = np.float32(_CORE) * period + np.float32(0.3) * above
             slipped = slipped + np.float32(0.5) - np.arctan((along - np.float32(ledge)) / core) / np.float32(np.pi)

@@ -58,8 +58,9 @@ BY_SUFFIX: dict[str, str] = {
     ".dm4": "gatan",
     ".emd": "emd",
     ".hspy": "hspy",
+    ".zspy": "zspy",
 }
-WITH_DATASETS = frozenset({"npz", "zarrs", "hdf5", "matlab", "emd", "hspy", "gatan", "tia", "rosetta"})
+WITH_DATASETS = frozenset({"npz", "zarrs", "hdf5", "matlab", "emd", "hspy", "zspy", "gatan", "tia", "rosetta"})
 #: Suffixes whose files make up a folder of frames.
 FRAME_SUFFIXES = frozenset(
     {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npy", ".dm3", ".dm4", ".ser", ".mrc", ".mib"}
@@ -79,7 +80,7 @@ def reader_name(path: str) -> str:
         return "zarrs"
     if place.is_dir():
         if place.suffix.lower() == ".zspy":
-            return "rosetta"
+            return "zspy"
         is_zarr = any((place / name).exists() for name in (".zgroup", ".zarray", "zarr.json"))
         return "zarrs" if is_zarr or place.suffix.lower() == ".zarr" else "folder"
     return BY_SUFFIX.get(place.suffix.lower(), "rosetta")

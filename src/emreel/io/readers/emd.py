@@ -100,7 +100,9 @@ def _open_ncem(path: str, file: h5py.File, dataset: str | None) -> RawMovie:
     if axes.time is not None:
         _, values, units = dims[axes.time]
         factor = second_factor(units)
-        if factor is not None and values is not None and values.size == declared:
+        if factor is not None and values is not None and values.size > 1:
+            listed = values.size == declared  # two values alone stand for an even axis
+            values = values if listed else values[0] + np.arange(declared) * (values[1] - values[0])
             times = values[: frames.shape[0]] * factor
     _, values, units = dims[axes.x]
     step = (values[-1] - values[0]) / (values.size - 1) if values is not None and values.size > 1 else None

@@ -22,13 +22,13 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
         group = groups[choose_dataset(path, found, dataset)]
         array = group["data"]
         axes = [dict(group[f"axis-{number}"].attrs) for number in range(array.ndim)]
-        order = _axis_map(path, axes, array)
+        order = axis_map(path, axes, array)
         frames, declared = frames_of(path, array, order)
         step = None
         if order.time is not None:
             step = to_seconds(axes[order.time].get("scale"), axes[order.time].get("units"))
         size = to_nm(axes[order.x].get("scale"), axes[order.x].get("units"))
-        metadata = _attributes(group.get("original_metadata"))
+        metadata = plain_attributes(group.get("original_metadata"))
     return RawMovie(
         frames=frames,
         frame_times_s=None if step is None else even_times(frames.shape[0], step),
@@ -38,7 +38,7 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
     )
 
 
-def _axis_map(path: str, axes: list[dict[str, Any]], array: Any) -> AxisMap:
+def axis_map(path: str, axes: list[dict[str, Any]], array: Any) -> AxisMap:
     """The two signal axes are y and x; the one navigation axis is time."""
     signal = [number for number, axis in enumerate(axes) if not bool(axis.get("navigate", number < array.ndim - 2))]
     if len(signal) != 2:
@@ -48,9 +48,13 @@ def _axis_map(path: str, axes: list[dict[str, Any]], array: Any) -> AxisMap:
     return find_axes(array.shape, names, where=path)
 
 
-def _attributes(group: Any, depth: int = 0) -> dict[str, Any]:
+def plain_attributes(group: Any, depth: int = 0) -> dict[str, Any]:
+    """Attributes of a group and of the groups in it, as nested dicts."""
     if group is None or depth > 16:
         return {}
     found = dict(group.attrs)
-    found.update({name: _attributes(node, depth + 1) for name, node in group.items() if hasattr(node, "items")})
+    for name in group:
+        node = group[name]
+        if hasattr(node, "keys"):  # a group of HDF5 or zarr, not an array
+            found[name] = plain_attributes(node, depth + 1)
     return found

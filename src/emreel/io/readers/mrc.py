@@ -101,9 +101,9 @@ def _pixel_size_nm(path: str, header: Any, order: Order, info: Mapping[str, str]
             value = float(np.fromfile(file, np.dtype(place[1]).newbyteorder(order), count=1)[0])
         if 0 < value < 1e-3:
             return to_nm(value, "m")
-    cell, grid = float(header["cell_angstrom"][0]), int(header["grid"][0])
+    cell, grid = float(header["cell_angstrom"][0]), int(header["grid"][0]) or int(header["nx"])
     # a cell of exactly one angstrom a pixel is what programs write that know no calibration
-    return to_nm(cell / grid, "angstrom") if grid > 0 and cell > 0 and cell != grid else None
+    return to_nm(cell / grid, "angstrom") if cell > 0 and cell != grid else None
 
 
 @dataclass(frozen=True)

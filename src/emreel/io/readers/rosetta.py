@@ -24,6 +24,8 @@ from emreel.io.errors import ReaderError
 from emreel.io.frames import FrameBlocks, RawMovie, file_stamp, native_dtype
 from emreel.io.units import even_times, to_nm, to_seconds
 
+_PICKLED = frozenset({".prz"})
+
 
 def open_raw(path: str, dataset: str | None) -> RawMovie:
     return open_with(path, find_plugin(path), dataset)
@@ -41,6 +43,11 @@ def find_plugin(path: str) -> str:
     from emreel.io.readers import BY_SUFFIX
 
     suffix = Path(path).suffix.lower()
+    if suffix in _PICKLED:
+        raise ReaderError(
+            f"{path} keeps the order of its axes pickled, which emreel never loads. Export it from the microscope's "
+            "program as .hspy, .mrc or .tif."
+        )
     for plugin in IO_PLUGINS:
         if suffix.lstrip(".") in {extension.lower() for extension in plugin["file_extensions"]}:
             return str(plugin["api"]).removesuffix("._api")

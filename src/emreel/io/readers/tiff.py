@@ -141,7 +141,7 @@ def _place_runs(
     """
     start, size = pages[0].first_byte, keyframe.frame_bytes
     in_a_row = all(page.first_byte == start + number * size for number, page in enumerate(pages))
-    if len(pages) == 1 and not complete:
+    if in_a_row and not complete:
         promised = max(promised, (pages[0].next_offset - start) // size)
     if in_a_row and promised > len(pages):
         count = count_readable(path, declared=promised, shape_yx=keyframe.shape_yx, frame_bytes=size, first=start)

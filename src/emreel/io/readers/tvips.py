@@ -1,7 +1,7 @@
 """TVIPS recorder streams: ``name_000.tvips``, ``name_001.tvips``, ...; a header before every frame.
 
-The general header's ``pixelsize`` is the camera's own pixel in nm, not the specimen's, unless the file was written
-by rosettasciio, which puts the specimen's there. So only that one is believed; give pixel_size_nm for others.
+The general header's ``pixelsize`` is the camera's own pixel, not the specimen's, and rosettasciio's writer puts
+another axis there: it is kept as metadata and not believed. Give pixel_size_nm.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,6 @@ _GENERAL = np.dtype(
     ]
 )  # fmt: skip
 _TIME = np.dtype([("number", "<u4"), ("seconds", "<u4"), ("milliseconds", "<u4")])
-_MODE_OFFSET = 24  # of the frame header: 1 picture, 2 diffraction
 _SERIES = re.compile(r"(.+_)(\d{3})(\.tvips)", re.IGNORECASE)
 
 
@@ -52,7 +50,6 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
             parts=tuple(parts), stored=stored.str, shape_yx=shape_yx, stamp=";".join(map(file_stamp, files))
         ),
         frame_times_s=_read_times(parts, head),
-        pixel_size_nm=_pixel_size_nm(parts[0], header, head),
         original_metadata={"header": {name: header[name] for name in _GENERAL.names or ()}},
         declared_frames=n_frames + 1 if lost else None,
     )
@@ -81,12 +78,3 @@ def _read_times(parts: list[Part], head: int) -> npt.NDArray[np.float64] | None:
                 times.append(float(stamp["seconds"]) + float(stamp["milliseconds"]) / 1000.0)
     since = np.asarray(times) - times[0]
     return since if since.size > 1 and bool(np.all(np.diff(since) > 0)) else None
-
-
-def _pixel_size_nm(part: Part, header: Any, head: int) -> float | None:
-    if not bytes(header["signature"]).startswith(b"HYPERSPY") or head < _MODE_OFFSET + 4:
-        return None
-    with Path(part.path).open("rb") as file:
-        file.seek(part.offset(0) - head + _MODE_OFFSET)
-        mode = int.from_bytes(file.read(4), "little")
-    return float(header["pixel_size"]) if mode == 1 and header["pixel_size"] > 0 else None

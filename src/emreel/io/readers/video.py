@@ -1,7 +1,9 @@
 """mp4, avi and other films, by PyAV: every frame by its own seek, times from the stream's clock.
 
-Opening goes through the packets' clocks once, without decoding. Luma is the grey value; a film whose chroma is
-not neutral is in colour and refused.
+Opening goes through the packets' clocks once, without decoding. Luma is the grey value: as it is where the film
+uses the full range, stretched from a television's 16..235 to 0..255 where it does not, as players do. A film that
+does not say is taken for full range when its first frame has darker or brighter pixels than a television's.
+A film whose chroma is not neutral is in colour and refused.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from typing import Any, ClassVar
 import av
 import numpy as np
 import numpy.typing as npt
+from av.video.reformatter import ColorRange
 
 from emreel.io.errors import ReaderError
 from emreel.io.frames import FrameBlocks, RawMovie, file_stamp
@@ -31,19 +34,17 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
     if not clocks:
         raise ReaderError(f"{path} holds no frame. The file is cut; copy it again.")
     first = next(_decode_from(path, clocks[0]))
-    picture = _grey(path, first)
-    frames = VideoFrames(
-        path=path, clocks=tuple(clocks), shape_yx=picture.shape[:2], stored=picture.dtype.str, stamp=file_stamp(path)
-    )
+    full_range = _is_full_range(first)
+    picture = _grey(path, first, full_range)
     readable = _count_decodable(path, clocks)
-    if readable < len(clocks):
-        frames = VideoFrames(
-            path=path,
-            clocks=tuple(clocks[:readable]),
-            shape_yx=frames.shape_yx,
-            stored=frames.stored,
-            stamp=frames.stamp,
-        )
+    frames = VideoFrames(
+        path=path,
+        clocks=tuple(clocks[:readable]),
+        shape_yx=(picture.shape[0], picture.shape[1]),
+        stored=picture.dtype.str,
+        full_range=full_range,
+        stamp=file_stamp(path),
+    )
     times = (np.asarray(frames.clocks, np.float64) - clocks[0]) * base
     return RawMovie(
         frames=frames,
@@ -80,17 +81,34 @@ def _count_decodable(path: str, clocks: list[int]) -> int:
     raise ReaderError(f"{path}: not one of its last frames can be decoded. The file is damaged; copy it again.")
 
 
-def _grey(path: str, frame: Any) -> npt.NDArray[Any]:
+def _is_full_range(frame: Any) -> bool:
+    """Whether luma is the counts themselves."""
+    if frame.format.name.startswith(("gray", "yuvj")) or frame.color_range == ColorRange.JPEG:
+        return True
+    if frame.color_range == ColorRange.MPEG or frame.format.is_rgb or frame.format.name == "pal8":
+        return False
+    luma = _luma(frame) >> max(frame.format.components[0].bits - 8, 0)
+    return bool(luma.min() < 16 - LOSSY_LEVELS or luma.max() > 235 + LOSSY_LEVELS)
+
+
+def _grey(path: str, frame: Any, full_range: bool) -> npt.NDArray[Any]:
     layout = frame.format
-    if layout.name.startswith("gray"):
-        deep = layout.name not in ("gray", "gray8")
-        return np.asarray(frame.to_ndarray(format="gray16le" if deep else "gray"))
+    deep = layout.components[0].bits > 8
     if layout.is_rgb or layout.name == "pal8":
-        deep = max(component.bits for component in layout.components) > 8
         return grey_from_channels(frame.to_ndarray(format="rgb48le" if deep else "rgb24"), where=path, lossy=True)
-    _require_neutral(path, frame)
-    deep = max(component.bits for component in layout.components) > 8
-    return np.asarray(frame.to_ndarray(format="gray16le" if deep else "gray"))
+    if not layout.name.startswith("gray"):
+        _require_neutral(path, frame)
+    return _luma(frame) if full_range else np.asarray(frame.to_ndarray(format="gray16le" if deep else "gray"))
+
+
+def _luma(frame: Any) -> npt.NDArray[Any]:
+    """The first plane as it is."""
+    plane = frame.planes[0]
+    dtype = np.dtype(np.uint8) if frame.format.components[0].bits <= 8 else np.dtype("<u2")
+    if frame.format.is_big_endian and dtype.itemsize > 1:
+        dtype = dtype.newbyteorder(">")
+    rows = np.frombuffer(plane, dtype).reshape(plane.height, plane.line_size // dtype.itemsize)
+    return rows[:, : plane.width].astype(dtype.newbyteorder("="))
 
 
 def _require_neutral(path: str, frame: Any) -> None:
@@ -109,6 +127,7 @@ class VideoFrames(FrameBlocks):
     clocks: tuple[int, ...]
     shape_yx: tuple[int, int]
     stored: str
+    full_range: bool
     stamp: str
 
     splits_rows: ClassVar[bool] = False
@@ -132,7 +151,7 @@ class VideoFrames(FrameBlocks):
         for picture in _decode_from(self.path, min(targets)):
             target = targets.get(_clock(picture))
             if target is not None:
-                block[target] = _grey(self.path, picture)[rows, columns]
+                block[target] = _grey(self.path, picture, self.full_range)[rows, columns]
                 left -= 1
             if left == 0 or _clock(picture) > last:
                 break

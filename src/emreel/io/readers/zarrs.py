@@ -37,18 +37,8 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
     axes = find_axes(array.shape, names, where=f"{path}/{inner}".rstrip("/"))
     if isinstance(node, zarr.Group) and not scales.names:
         scales = _coordinate_scales(node, inner, names, axes)
-    declared = axes.movie_shape(array.shape)[0]
-    if 0 in array.shape:
-        raise ReaderError(f"{path} declares an array of shape {array.shape}: not one frame.")
-    readable = _count_written(path, array, axes, declared)
-    frames = ZarrFrames(
-        address=path,
-        inner=inner,
-        axes=axes,
-        shape_tyx=(readable, *axes.movie_shape(array.shape)[1:]),
-        stored=array.dtype.str,
-        native=axes.movie_shape(array.shards or array.chunks),
-    )
+    frames, declared = frames_of(path, inner, array, axes)
+    readable = frames.shape[0]
     return RawMovie(
         frames=frames,
         frame_times_s=scales.times_s(axes, declared, readable),
@@ -56,6 +46,23 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
         original_metadata=metadata,
         declared_frames=declared if readable < declared else None,
     )
+
+
+def frames_of(address: str, inner: str, array: Any, axes: AxisMap) -> tuple[ZarrFrames, int]:
+    """Lazy frames of the array at `inner`, and how many it declares."""
+    declared = axes.movie_shape(array.shape)[0]
+    if 0 in array.shape:
+        raise ReaderError(f"{address} declares an array of shape {array.shape}: not one frame.")
+    readable = _count_written(address, array, axes, declared)
+    frames = ZarrFrames(
+        address=address,
+        inner=inner,
+        axes=axes,
+        shape_tyx=(readable, *axes.movie_shape(array.shape)[1:]),
+        stored=np.dtype(array.dtype).str,
+        native=axes.movie_shape(array.shards or array.chunks),
+    )
+    return frames, declared
 
 
 def _open_node(address: str) -> zarr.Group | zarr.Array[Any]:
