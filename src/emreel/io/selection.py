@@ -24,7 +24,7 @@ def select_movie(
     if roi is not None:
         rows, columns = _region_slices(roi, (movie.sizes["y"], movie.sizes["x"]))
         movie = movie.isel(y=rows, x=columns)
-    return movie if tuple(bins) == (1, 1, 1) else _bin_movie(movie, bins)
+    return movie if bins == (1, 1, 1) else _bin_movie(movie, bins)
 
 
 def _frame_slice(frames: FrameRange, n_frames: int) -> slice:
