@@ -165,7 +165,7 @@ def test_exports(emreel: Command, finished: Path, tmp_path: Path) -> None:
 def test_catalog_lists_and_opens(emreel: Command) -> None:
     code, out, err = emreel("catalog")
     assert code == 0, err
-    name = "amorphous-front"
+    name = "amorphous_front"
     assert name in out
     assert "frames" in emreel("info", name)[1]
 

@@ -306,10 +306,10 @@ def demo(output: ResultOption = Path("demo")) -> None:
     from emreel.io import open_movie
     from emreel.recipe import Recipe
 
-    movie = open_movie("amorphous-front")
+    movie = open_movie("amorphous_front")
     with _engine(None, None), _progress() as progress:
         model = _fitted([movie], [output], Recipe().with_clusters(4), progress)
-        _label(movie, model, output, progress, {"opened": {"source": "amorphous-front"}}, False)
+        _label(movie, model, output, progress, {"opened": {"source": "amorphous_front"}}, False)
 
 
 # ------------------------------------------------------------------------------------------------ inside
