@@ -171,7 +171,7 @@ def test_brightness_barely_tells_amorphous_from_crystal(seed, ratio):
         "front", shape_yx=(256, 256), n_frames=20, seed=seed, amorphous_ratio=ratio, thickness_variation=0.0, **STILL
     )
     labels = scene.truth(10).labels
-    counts = ndimage.gaussian_filter(scene.expected(10), scene.lattice_px)  # means over whole cells
+    counts = ndimage.gaussian_filter(scene.expected(10), 0.6 * scene.lattice_px)  # means over whole cells
     inner = ndimage.minimum_filter(labels, 29) == ndimage.maximum_filter(labels, 29)
     amorphous, film = (counts[(labels == k) & inner].mean() for k in (1, 2))
     assert amorphous / film == pytest.approx(ratio, abs=0.015)

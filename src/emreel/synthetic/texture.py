@@ -85,9 +85,10 @@ def _texture_spectrum(texture: Texture) -> tuple[npt.NDArray[np.complex64], npt.
     coefficients[0, 0] = 0.0
     coefficients /= max(float(fft.irfft2(coefficients, s=tile_yx).std()), 1e-30)
     rates = rng.standard_normal(frequency.shape) / max(texture.lifetime_frames, 1e-9)
-    coefficients.setflags(write=False)
+    single = coefficients.astype(np.complex64)
+    single.setflags(write=False)
     rates.setflags(write=False)
-    return coefficients.astype(np.complex64), rates
+    return single, rates
 
 
 def smooth_field(
