@@ -355,7 +355,7 @@ class Scratch:
         )
         self.correlations = np.zeros((GROUP, area), np.float32)
         self.masked = False  # whether weights holds zeros
-        self._for_mending = 4, 6, piece + slack, area + slack
+        self._for_mending = 4, 6, max(1, 384 // pitch) * pitch + slack, area + slack
 
     @cached_property
     def for_mending(self) -> tuple[Array, ...]:
