@@ -1,0 +1,447 @@
+"""The lattice descriptor, emreel's own: how strongly each of the movie's lattice spacings is present, and how bright.
+
+One frame goes through these steps (d is the lattice period, all smoothings are Gaussian, all divided by
+their coverage, so that the frame's edge and dead pixels neither dim nor brighten anything):
+
+1. m, the local mean counts (sigma 1.5 d), and z = (f - m) / sqrt(m): shot noise of equal strength everywhere,
+   yet linear in the counts. (A logarithm would be, too, but it collapses at low dose.)
+2. A lock-in at every g of the movie: amplitude of the wave exp(2 pi i g r) in z (sigma 1 d).
+3. Its energy, smoothed (sigma 0.9 d), minus what white noise leaves there, square root: one amplitude a g.
+4. All amplitudes of a point are divided by one local contrast, sqrt(localmax(|A|, 2 d)^2 + (0.7 A_global)^2),
+   so that a thin or defocused part of a crystal is the same class as the rest of it.
+5. One intensity channel, log m, weighted to a share of the amplitudes' spread over the movie: two lattice-free
+   layers differ in nothing else.
+
+The lock-in follows the geometric phase analysis of M. J. Hytch, E. Snoeck, R. Kilaas, Ultramicroscopy 74
+(1998) 131, of which it keeps the amplitude.
+
+A movie without any lattice is described by its intensity and its roughness at two scales.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
+from emreel.descriptors.geometry import grid_length
+from emreel.descriptors.kernels import lattice as kernels
+from emreel.descriptors.peaks import Peaks, SpectrumSums, learn_peaks
+from emreel.movie import EmreelError
+
+Image = npt.NDArray[np.float32]
+
+#: Every Gaussian ends at this many sigma; the halo is the sum of these reaches.
+REACH_SIGMAS = 3.0
+#: The period that stands for a movie without a lattice, px: it sets the smoothing.
+PLAIN_PERIOD_PX = 8.0
+#: The working grid is never wider than this share of the period.
+GRID_PERIODS = 0.6
+LARGEST_STRIDE = 8
+#: Local means below this share of the movie's mean counts are taken as that much (vacuum).
+LEAST_COUNTS = 0.01
+#: White noise is measured in the rings between these frequencies, cycles/px.
+NOISE_BAND = (0.3, 0.48)
+#: Ring of a polycrystal: orientations over half a turn at which the lock-in is done.
+RING_ORIENTATIONS = 18
+
+
+class LatticeError(EmreelError, ValueError):
+    """Fields of a lattice descriptor that cannot work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lattice:
+    """Lattice amplitudes and intensity; `suggest` learns every field from a movie.
+
+    g_vectors : (gy, gx) of every reflection, cycles/px; none for a movie without a lattice.
+    period_px : the lattice period d; every length below counts in it.
+    stride : px between grid points.
+    noise_power : variance a pixel of the white noise in z.
+    amplitude_global : typical total amplitude |A| of the movie's crystals, in z.
+    intensity_weight : factor of the channel log(counts).
+    mean_counts, zero_counts : the movie's mean, and what its detector reports for no electron.
+    mean_periods, lockin_periods, energy_periods : Gaussian sigmas of steps 1, 2 and 3, in d.
+    contrast_periods, contrast_floor : reach of the local maximum of step 4, in d; share of A_global in it.
+    intensity_share : the intensity channel's spread over that of all amplitudes together, for `suggest`.
+
+    Raises
+    ------
+    LatticeError : a stride, period or frequency that no lattice can have.
+    """
+
+    name: ClassVar[str] = "lattice"
+
+    g_vectors: tuple[tuple[float, float], ...] = ()
+    period_px: float = PLAIN_PERIOD_PX
+    stride: int = 4
+    noise_power: float = 1.0
+    amplitude_global: float = 1.0
+    intensity_weight: float = 1.0
+    mean_counts: float = 1.0
+    zero_counts: float = 0.0
+    mean_periods: float = 1.5
+    lockin_periods: float = 1.0
+    energy_periods: float = 0.9
+    contrast_periods: float = 2.0
+    contrast_floor: float = 0.7
+    intensity_share: float = 0.5
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "g_vectors", tuple((float(gy), float(gx)) for gy, gx in self.g_vectors))
+        if self.stride < 1 or int(self.stride) != self.stride:
+            raise LatticeError(f"got a stride of {self.stride} px, wanted a whole number from 1 up.")
+        for field in ("period_px", "mean_periods", "lockin_periods", "energy_periods"):
+            if not 0 < getattr(self, field) < np.inf:
+                raise LatticeError(f"got {field} = {getattr(self, field)}, wanted a positive number.")
+        for g in self.g_vectors:
+            if not 0 < float(np.hypot(*g)) <= np.sqrt(0.5):
+                raise LatticeError(
+                    f"got the g vector {g}, wanted (gy, gx) in cycles/px, not zero, up to 0.5 along an axis."
+                )
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """One amplitude a g vector, then the intensity (and the roughness at two scales without a lattice)."""
+        if not self.g_vectors:
+            return tuple(Feature(name) for name in ("log_counts", "log_roughness", "log_coarse_roughness"))
+        amplitudes = tuple(Feature(f"amplitude({gy:+.4f},{gx:+.4f})") for gy, gx in self.g_vectors)
+        return (*amplitudes, Feature("log_counts"))
+
+    @property
+    def halo(self) -> int:
+        """Reach of all the smoothings after one another, px; a multiple of the stride."""
+        grid = self.grid_px
+        reach = _radius(self._sigma_px("mean")) + grid
+        if self.g_vectors:
+            around = _radius(self._sigma_px("energy") / grid) + self._contrast_radius
+            reach += _radius(self._sigma_px("lockin")) + grid * around
+        else:
+            reach += _radius(self._sigma_px("mean")) + _radius(self._coarse_sigma_px)
+        return grid_length(reach, self.stride) * self.stride
+
+    @cached_property
+    def grid_px(self) -> int:
+        """px between the points of the working grid: the largest divisor of the stride that samples d well."""
+        widest = max(1.0, GRID_PERIODS * self.period_px)
+        return max(n for n in range(1, self.stride + 1) if self.stride % n == 0 and n <= widest)
+
+    def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
+        view = _View.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
+        mean = self._local_mean(view)
+        z = self._standardised(view, mean)
+        channels = self._scaled(self._amplitudes(z, view)) if self.g_vectors else self._roughness(z, view)
+        counts = np.maximum(mean + np.float32(self.mean_counts - self.zero_counts), np.float32(self._least_counts))
+        intensity = np.float32(self.intensity_weight) * np.log(counts)
+        stacked = [*channels, intensity] if self.g_vectors else [intensity, *channels]
+        shape_yx = (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo)
+        picked = view.picked(self.stride, shape_yx)
+        return np.stack([channel[picked] for channel in stacked], axis=-1)
+
+    def amplitudes(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
+        """Amplitude of every g before the local contrast is divided out, in units of z = (f - m)/sqrt(m)."""
+        view = _View.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
+        found = self._amplitudes(self._standardised(view, self._local_mean(view)), view)
+        shape_yx = (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo)
+        picked = view.picked(self.stride, shape_yx)
+        return np.stack([amplitude[picked] for amplitude in found], axis=-1)
+
+    @classmethod
+    def suggest(cls, given: Mapping[str, Any], fold: Fold) -> Lattice:
+        """Build the descriptor from the fields given; learn what is left out from the movie's sample.
+
+        Learns in this order: g vectors and period from the mean spectrum, stride from the period, counts,
+        noise power, global amplitude, intensity weight. Each is one pass over the sample (a dozen frames
+        spread over the movie are enough).
+        """
+        learned: dict[str, Any] = dict(given)
+        if "g_vectors" not in learned or "period_px" not in learned:
+            peaks = learn_peaks(fold)
+            learned.setdefault("g_vectors", _g_vectors(peaks))
+            learned.setdefault("period_px", peaks.period_px or PLAIN_PERIOD_PX)
+        learned.setdefault("stride", suggest_stride(learned["period_px"]))
+        draft = cls(**learned)
+        if not {"mean_counts", "zero_counts"} <= learned.keys():
+            counts = fold(_CountSums.of)
+            draft = replace(draft, **({"mean_counts": counts.mean, "zero_counts": counts.zero} | dict(given)))
+        if not draft.g_vectors:
+            return draft
+        if "noise_power" not in given:
+            draft = replace(draft, noise_power=_white_noise(fold(draft._standardised_spectrum)))
+        if "amplitude_global" not in given:
+            fourth, second = fold(draft._amplitude_sums).values
+            draft = replace(draft, amplitude_global=float(np.sqrt(fourth / second)) if second > 0 else 1.0)
+        if "intensity_weight" not in given:
+            unit = replace(draft, intensity_weight=1.0)
+            draft = replace(draft, intensity_weight=_intensity_weight(fold(unit._feature_sums), draft.intensity_share))
+        return draft
+
+    # The steps, on the trimmed view of one frame.
+
+    def _sigma_px(self, step: str) -> float:
+        return float(getattr(self, f"{step}_periods") * self.period_px)
+
+    @property
+    def _coarse_sigma_px(self) -> float:
+        return self.period_px / 4
+
+    @property
+    def _contrast_radius(self) -> int:
+        return int(np.rint(self.contrast_periods * self.period_px / self.grid_px))
+
+    @property
+    def _least_counts(self) -> float:
+        return max(LEAST_COUNTS * (self.mean_counts - self.zero_counts), float(np.finfo(np.float32).tiny))
+
+    def _local_mean(self, view: _View) -> Image:
+        """Local mean counts minus the movie's mean, on the working grid."""
+        taps = _gaussian(self._sigma_px("mean"))
+        total = _smooth(view.counts, taps, view.grid_px, view.n_grid_yx)
+        cover = _smooth(view.weight, taps, view.grid_px, view.n_grid_yx)
+        return _divide(total, cover)
+
+    def _standardised(self, view: _View, mean: Image) -> Image:
+        """z = (f - m)/sqrt(m) of every pixel, 0 where invalid."""
+        zero = self.zero_counts - self.mean_counts
+        z: Image = kernels.standardise(view.counts, view.weight, mean, view.grid_px, zero, self._least_counts)
+        return z
+
+    def _amplitudes(self, z: Image, view: _View) -> list[Image]:
+        """Amplitude of every g on the working grid, energy smoothed and freed from white noise."""
+        grid, taps = view.grid_px, _gaussian(self._sigma_px("lockin"))
+        radius = len(taps) // 2
+        cover = _smooth(view.weight, taps, grid, view.n_grid_yx)
+        inside = view.weight_on_grid
+        energy_taps = _gaussian(self._sigma_px("energy") / grid)
+        inside_smooth = _smooth(inside, energy_taps, 1, inside.shape)
+        # white noise of variance 1 leaves sum(K^2) / cover in |A|^2, the square of a wave's half amplitude
+        per_cover = _divide(inside, cover)
+        floor = np.float32(4 * self.noise_power * float(np.sum(taps.astype(np.float64) ** 2)) ** 2) * per_cover
+        source = _with_margin(z.T, radius, view.n_grid_yx[1], grid)
+        amplitudes = []
+        for gy, gx in self.g_vectors:
+            real, imag = kernels.demodulate_rows(source, *_wave(taps, gx), grid, view.n_grid_yx[1])
+            real, imag = (_with_margin(part.T, radius, view.n_grid_yx[0], grid) for part in (real, imag))
+            energy = kernels.demodulate_energy(real, imag, *_wave(taps, gy), grid, view.n_grid_yx[0])
+            energy = np.float32(4) * energy * per_cover * per_cover - floor
+            energy = _divide(_smooth(energy, energy_taps, 1, inside.shape), inside_smooth)
+            amplitudes.append(np.sqrt(np.maximum(energy, 0)))
+        return amplitudes
+
+    def _scaled(self, amplitudes: list[Image]) -> list[Image]:
+        """The amplitudes over the local contrast (step 4)."""
+        square = np.zeros_like(amplitudes[0])
+        for amplitude in amplitudes:
+            square += amplitude * amplitude
+        size = 2 * self._contrast_radius + 1
+        strongest = ndimage.maximum_filter(square, size, mode="constant", cval=0.0)
+        contrast = np.sqrt(strongest + np.float32((self.contrast_floor * self.amplitude_global) ** 2))
+        return [_divide(amplitude, contrast) for amplitude in amplitudes]
+
+    def _roughness(self, z: Image, view: _View) -> list[Image]:
+        """log of the local standard deviation of z, as it is and smoothed, for a movie without a lattice."""
+        taps, fine_taps = _gaussian(self._sigma_px("mean")), _gaussian(self._coarse_sigma_px)
+        cover = _smooth(view.weight, taps, view.grid_px, view.n_grid_yx)
+        dense = _divide(_smooth(z, fine_taps, 1, z.shape), _smooth(view.weight, fine_taps, 1, z.shape)) * view.weight
+        least = np.float32(1e-6)
+        return [
+            np.float32(0.5)
+            * np.log(np.maximum(_divide(_smooth(part * part, taps, view.grid_px, view.n_grid_yx), cover), least))
+            for part in (z, dense)
+        ]
+
+    # What `suggest` sums over the sample.
+
+    def _padded_view(self, frame: Frame, valid: Mask) -> _View:
+        return _View.of(frame, valid, halo=0, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
+
+    def _standardised_spectrum(self, frame: Frame, valid: Mask) -> SpectrumSums:
+        view = self._padded_view(frame, valid)
+        return SpectrumSums.of(self._standardised(view, self._local_mean(view)), valid)
+
+    def _amplitude_sums(self, frame: Frame, valid: Mask) -> _Sums:
+        """Sums of |A|^4 and |A|^2: their ratio is what a crystal has, whatever part of the frame it fills."""
+        view = self._padded_view(frame, valid)
+        found = self._amplitudes(self._standardised(view, self._local_mean(view)), view)
+        square = np.sum([a.astype(np.float64) ** 2 for a in found], axis=0)[view.inside]
+        return _Sums(np.array([np.sum(square**2), np.sum(square)]))
+
+    def _feature_sums(self, frame: Frame, valid: Mask) -> _Sums:
+        """Number of grid points, sums and sums of squares of every feature."""
+        view = self._padded_view(frame, valid)
+        mean = self._local_mean(view)
+        channels = self._scaled(self._amplitudes(self._standardised(view, mean), view))
+        counts = np.maximum(mean + np.float32(self.mean_counts - self.zero_counts), np.float32(self._least_counts))
+        values = np.stack([*channels, np.log(counts)], axis=-1)[view.inside].astype(np.float64)
+        return _Sums(np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)]))
+
+
+def suggest_stride(period_px: float) -> int:
+    """Half a period between grid points, within 1 to 8 px."""
+    return int(np.clip(np.rint(period_px / 2), 1, LARGEST_STRIDE))
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """What of a padded frame carries weight: its valid rectangle and the frame itself, with the working grid.
+
+    counts : shape (y, x), counts minus ``zero``, 0 where invalid. weight : 1 where valid, else 0.
+    n_grid_yx : points of the working grid, which starts at the corner and goes one step past the end.
+    first_yx : the working grid's point on the frame's first pixel.
+    """
+
+    counts: Image
+    weight: Image
+    grid_px: int
+    n_grid_yx: tuple[int, int]
+    first_yx: tuple[int, int]
+
+    @classmethod
+    def of(cls, padded: Frame, valid: Mask | None, *, halo: int, grid_px: int, zero: np.float32) -> _View:
+        good = np.ones(padded.shape, bool) if valid is None else valid
+        rows, row = _trim(np.any(good, axis=1), halo, grid_px)
+        cols, col = _trim(np.any(good, axis=0), halo, grid_px)
+        good = good[rows, cols]
+        counts = np.where(good, padded[rows, cols] - zero, np.float32(0))
+        n_grid_yx = ((good.shape[0] - 1) // grid_px + 2, (good.shape[1] - 1) // grid_px + 2)
+        return cls(counts.astype(np.float32, copy=False), good.astype(np.float32), grid_px, n_grid_yx, (row, col))
+
+    @cached_property
+    def weight_on_grid(self) -> Image:
+        """1 where the working grid lies on a valid pixel."""
+        out = np.zeros(self.n_grid_yx, np.float32)
+        sampled = self.weight[:: self.grid_px, :: self.grid_px]
+        out[: sampled.shape[0], : sampled.shape[1]] = sampled
+        return out
+
+    @property
+    def inside(self) -> Mask:
+        return self.weight_on_grid > 0
+
+    def picked(self, stride: int, shape_yx: tuple[int, int]) -> tuple[slice, slice]:
+        """The working grid's points that are the descriptor's."""
+        every = stride // self.grid_px
+        return tuple(  # type: ignore[return-value]
+            slice(first, first + (grid_length(n, stride) - 1) * every + 1, every)
+            for first, n in zip(self.first_yx, shape_yx, strict=True)
+        )
+
+
+def _trim(has_valid: Any, halo: int, grid_px: int) -> tuple[slice, int]:
+    """The part of an axis that holds the frame and all valid pixels, and the grid steps it begins before the frame."""
+    n = len(has_valid)
+    where = np.flatnonzero(has_valid)
+    first, last = (halo, n - halo) if where.size == 0 else (min(int(where[0]), halo), max(int(where[-1]) + 1, n - halo))
+    steps = grid_length(halo - first, grid_px)
+    return slice(halo - steps * grid_px, last), steps
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Plain sums in float64, added in frame order."""
+
+    values: npt.NDArray[np.float64]
+
+    def __add__(self, other: _Sums, /) -> _Sums:
+        return _Sums(self.values + other.values)
+
+
+@dataclass(frozen=True)
+class _CountSums:
+    """Valid pixels, their counts, and the lowest mean of an 8 x 8 block."""
+
+    n: int
+    total: float
+    lowest: float
+
+    @classmethod
+    def of(cls, frame: Frame, valid: Mask) -> _CountSums:
+        height, width = (n // 8 * 8 for n in frame.shape)
+        counts = np.where(valid, frame, 0).astype(np.float64)
+        blocks, good = (a[:height, :width].reshape(height // 8, 8, width // 8, 8).sum((1, 3)) for a in (counts, valid))
+        means = blocks[good > 32] / good[good > 32]
+        return cls(int(valid.sum()), float(counts.sum()), float(means.min(initial=np.inf)))
+
+    def __add__(self, other: _CountSums, /) -> _CountSums:
+        return _CountSums(self.n + other.n, self.total + other.total, min(self.lowest, other.lowest))
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.n if self.n else 1.0
+
+    @property
+    def zero(self) -> float:
+        """0 for counts; the lowest local mean of data whose zero was shifted below."""
+        return min(0.0, self.lowest)
+
+
+def _g_vectors(peaks: Peaks) -> tuple[tuple[float, float], ...]:
+    """The peaks, or orientations evenly around the ring of a polycrystal."""
+    if len(peaks) or peaks.ring_period_px is None:
+        return tuple((float(gy), float(gx)) for gy, gx in peaks.g_yx)
+    angles = np.pi * np.arange(RING_ORIENTATIONS) / RING_ORIENTATIONS
+    return tuple((float(np.sin(a) / peaks.ring_period_px), float(np.cos(a) / peaks.ring_period_px)) for a in angles)
+
+
+def _white_noise(spectrum: SpectrumSums) -> float:
+    """Power a pixel of the quietest ring between 0.3 and 0.48 cycles/px: the white part of the noise."""
+    power = spectrum.mean_power()
+    k = (np.arange(spectrum.tile_px) - spectrum.tile_px // 2) / spectrum.tile_px
+    radius = np.hypot(k[:, None], k[None, :])
+    edges = np.linspace(*NOISE_BAND, 7)
+    rings = [power[(radius >= low) & (radius < high)] for low, high in pairwise(edges)]
+    return float(min(np.median(ring) for ring in rings))
+
+
+def _intensity_weight(sums: _Sums, share: float) -> float:
+    """Factor that gives the last channel ``share`` of the total spread of the others; 1 when it has none."""
+    n, total, square = sums.values
+    spread = np.sqrt(np.maximum(square / n - (total / n) ** 2, 0))
+    lattice = float(np.sqrt(np.sum(spread[:-1] ** 2)))
+    return share * lattice / float(spread[-1]) if spread[-1] > 0 and lattice > 0 else 1.0
+
+
+def _radius(sigma_px: float) -> int:
+    return int(np.ceil(REACH_SIGMAS * sigma_px))
+
+
+def _gaussian(sigma_px: float) -> Image:
+    """Taps of a Gaussian that sum to 1, length 2 radius + 1."""
+    t = np.arange(-_radius(sigma_px), _radius(sigma_px) + 1)
+    taps = np.exp(-0.5 * (t / sigma_px) ** 2)
+    return np.asarray(taps / taps.sum(), dtype=np.float32)
+
+
+def _wave(taps: Image, frequency: float) -> tuple[Image, Image]:
+    """Taps from the middle outwards times the cosine and the sine of the reference wave."""
+    radius = len(taps) // 2
+    phase = 2 * np.pi * frequency * np.arange(radius + 1)
+    half = taps[radius:].astype(np.float64)
+    return (half * np.cos(phase)).astype(np.float32), (-half * np.sin(phase)).astype(np.float32)
+
+
+def _with_margin(image: npt.NDArray[np.float32], radius: int, n_out: int, step: int) -> Image:
+    """The rows between margins of zeros, so that every output row finds all its taps."""
+    out = np.zeros((max((n_out - 1) * step + 2 * radius + 1, radius + image.shape[0]), image.shape[1]), np.float32)
+    out[radius : radius + image.shape[0]] = image
+    return out
+
+
+def _smooth(image: Image, taps: Image, step: int, n_yx: tuple[int, int]) -> Image:
+    """Separable smoothing of both axes, every ``step``-th point; zeros beyond the image."""
+    radius = len(taps) // 2
+    down = kernels.smooth_rows(_with_margin(image, radius, n_yx[0], step), taps, step, n_yx[0])
+    across = kernels.smooth_rows(_with_margin(down.T, radius, n_yx[1], step), taps, step, n_yx[1])
+    return np.ascontiguousarray(across.T)
+
+
+def _divide(over: Image, under: Image) -> Image:
+    """over / under, and 0 where nothing is under it."""
+    return np.divide(over, under, out=np.zeros_like(over), where=under > np.float32(1e-6))

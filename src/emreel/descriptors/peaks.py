@@ -1,0 +1,370 @@
+"""The movie's own reciprocal lattice: mean power spectrum, its peaks, and the period that follows.
+
+The spectrum is Welch's (P. D. Welch, IEEE Trans. Audio Electroacoust. 15 (1967) 70): Hann windows that
+overlap by half, their power added over the frames of a sample. Drift between frames does not matter,
+because the power of a shifted lattice is the same. A peak must stand out three times over:
+
+- against its ring (equal spatial frequency), whose 30 % quantile is the background, so that Thon rings
+  and amorphous halos are no peaks;
+- against the lines through it (radial, along y, along x), so that scan-line noise, curtaining and the
+  streaks of straight edges are no peaks, while a lattice that lies along the axes keeps its own;
+- against chance: the more tiles were averaged, the less the power of a disordered specimen fluctuates.
+
+A polycrystal of many orientations has a ring and no peaks. What tells it from an amorphous halo is that in
+any one tile the ring's power sits in few spots: `SpectrumSums.concentration`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy import fft, ndimage, special
+
+from emreel.descriptors.base import Fold, Frame, Mask
+from emreel.movie import EmreelError
+
+Floats = npt.NDArray[np.float64]
+
+TILE_PX = 128
+LARGEST_TILE_PX = 512
+#: A tile must hold this many periods, or the next larger tile is tried.
+PERIODS_A_TILE = 8
+#: The lowest frequency at which a peak is looked for, in cycles a window.
+LOWEST_CYCLES = 4
+#: A lone tile that is mostly padding or dead says nothing.
+LEAST_VALID_SHARE = 0.5
+#: How often a movie without any order may show a peak.
+FALSE_ALARM = 1e-2
+#: Concentration of a ring of spots; the power of disorder has 2 (an exponential distribution), sharp halos up to 2.6.
+SPOTTY = 3.2
+#: Mean power of a ring of spots against the rings around it.
+RING_CONTRAST = 2.0
+#: Hann windows that overlap by half are nearly independent: (1 + 2/36) along each axis.
+OVERLAP_LOSS = (1 + 2 / 36) ** 2
+
+
+class SpectrumError(EmreelError, ValueError):
+    """Spectra that cannot be added."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrumSums:
+    """Sums of Welch power over tiles and frames: a mergeable partial.
+
+    power : shape (tile_px, tile_px), counts^2, zero frequency in the middle.
+    n_frames, n_tiles : what was added. window_px : the shortest window side that went in.
+    strength, strength_sq : sums over tiles of their power above the lowest frequency, and of its square.
+    ring_sq, ring_sum_sq : shape (tile_px // 2,), sums over tiles of mean(power^2) and mean(power)^2 of every ring.
+    """
+
+    power: Floats
+    n_frames: int
+    n_tiles: int
+    window_px: int
+    strength: float
+    strength_sq: float
+    ring_sq: Floats
+    ring_sum_sq: Floats
+
+    @classmethod
+    def of(cls, frame: Frame, valid: Mask | None = None, tile_px: int = TILE_PX) -> SpectrumSums:
+        """Sum the power of one frame, shape (y, x); frames smaller than a tile are one zero-padded window."""
+        good = np.ones(frame.shape, bool) if valid is None else valid
+        window_yx = (min(tile_px, frame.shape[0]), min(tile_px, frame.shape[1]))
+        hann = np.outer(_hann(window_yx[0]), _hann(window_yx[1]))
+        hann /= np.sqrt(np.sum(hann**2))
+        rings = _HalfRings(tile_px)
+        half = np.zeros(rings.index.shape)
+        n_tiles, totals = 0, np.zeros(2)
+        ring_sums = np.zeros((2, tile_px // 2))
+        for rows in _windows(frame.shape[0], window_yx[0]):
+            for cols in _windows(frame.shape[1], window_yx[1]):
+                tile = _flattened(frame[rows, cols], good[rows, cols])
+                if tile is None:
+                    continue
+                power = np.abs(fft.rfft2(tile * hann, s=(tile_px, tile_px))) ** 2
+                first, second = rings.mean(power), rings.mean(power**2)
+                total = float(np.sum((first * rings.size)[LOWEST_CYCLES * tile_px // min(window_yx) :]))
+                half += power
+                n_tiles += 1
+                totals += total, total**2
+                ring_sums += second, first**2
+        whole = _whole_plane(half, tile_px)
+        return cls(whole, 1, n_tiles, min(window_yx), float(totals[0]), float(totals[1]), ring_sums[0], ring_sums[1])
+
+    def __add__(self, other: SpectrumSums, /) -> SpectrumSums:
+        if self.power.shape != other.power.shape:
+            raise SpectrumError(
+                f"got spectra of tiles of {self.power.shape[0]} and {other.power.shape[0]} px. Use one tile_px."
+            )
+        return SpectrumSums(
+            self.power + other.power,
+            self.n_frames + other.n_frames,
+            self.n_tiles + other.n_tiles,
+            min(self.window_px, other.window_px),
+            self.strength + other.strength,
+            self.strength_sq + other.strength_sq,
+            self.ring_sq + other.ring_sq,
+            self.ring_sum_sq + other.ring_sum_sq,
+        )
+
+    @property
+    def tile_px(self) -> int:
+        return int(self.power.shape[0])
+
+    @property
+    def independent_tiles(self) -> float:
+        """Tiles of one frame that count: disorder repeats from frame to frame, and a bright tile outweighs others."""
+        if self.strength_sq <= 0:
+            return 0.0
+        return self.strength**2 / self.strength_sq / self.n_frames / OVERLAP_LOSS
+
+    @property
+    def concentration(self) -> Floats:
+        """How much the power of a ring gathers in spots, within single tiles; shape (tile_px // 2,). Disorder: 2."""
+        return np.divide(self.ring_sq, self.ring_sum_sq, out=np.zeros_like(self.ring_sq), where=self.ring_sum_sq > 0)
+
+    def mean_power(self) -> Floats:
+        """Mean power a tile, shape (tile_px, tile_px), counts^2; white noise of variance v has mean power v."""
+        return self.power / max(1, self.n_tiles)
+
+
+@dataclass(frozen=True, eq=False)
+class Peaks:
+    """Peaks of a spectrum, strongest first; empty for a movie without a lattice and for a polycrystal.
+
+    g_yx : shape (n, 2), cycles/px, of the half plane gy > 0 (or gy = 0, gx > 0).
+    power, background : shape (n,), counts^2, of the mean spectrum at the peak, and what it stands on.
+    ring_period_px : 1/|g| of the ring of spots of a polycrystal that has no peaks, px; else None.
+    """
+
+    g_yx: Floats
+    power: Floats
+    background: Floats
+    ring_period_px: float | None = None
+
+    def __len__(self) -> int:
+        return len(self.g_yx)
+
+    @property
+    def period_px(self) -> float | None:
+        """Mean of 1/|g| weighted by the power above background, px; the ring's without peaks; None without order."""
+        if len(self) == 0:
+            return self.ring_period_px
+        weight = self.power - self.background
+        return float(np.sum(weight / np.hypot(*self.g_yx.T)) / np.sum(weight))
+
+
+def find_peaks(
+    spectrum: SpectrumSums,
+    *,
+    contrast: float = 4.0,
+    max_peaks: int = 12,
+    least_share: float = 4e-3,
+) -> Peaks:
+    """Find the lattice peaks of a mean spectrum.
+
+    Parameters
+    ----------
+    contrast : a peak is this many times above its background (more when few tiles were averaged).
+    max_peaks : the strongest are kept.
+    least_share : weaker than this share of the strongest (above background) is left out.
+
+    Returns
+    -------
+    Peaks, sub-bin positions from the parabola through the log power of 3 x 3 bins.
+    """
+    power = spectrum.mean_power()
+    if spectrum.independent_tiles <= 0:
+        return _no_peaks()
+    radius = _radius(spectrum.tile_px)
+    ring = _ring_background(power, radius)
+    lowest = LOWEST_CYCLES * spectrum.tile_px / spectrum.window_px
+    above = max(contrast, _chance_contrast(spectrum))
+    is_peak = (power == ndimage.maximum_filter(power, 3, mode="wrap")) & (power > above * ring)
+    is_peak &= (radius >= lowest) & (radius < spectrum.tile_px / 2 - 1)
+    rows, cols = np.nonzero(is_peak & _half_plane(spectrum.tile_px))
+    if rows.size == 0:
+        return _no_peaks(_find_ring(spectrum))
+    floor = np.maximum(ring[rows, cols], _streak_background(power, rows, cols, spectrum))
+    height = power[rows, cols] - floor
+    keep = (power[rows, cols] > above * floor) & (height > 0)
+    if not keep.any():
+        return _no_peaks(_find_ring(spectrum))
+    rows, cols, floor, height = rows[keep], cols[keep], floor[keep], height[keep]
+    order = np.lexsort((cols, rows, -height))
+    order = order[height[order] >= least_share * height[order[0]]][:max_peaks]
+    rows, cols, floor = rows[order], cols[order], floor[order]
+    g_yx = np.array([_refine(power, y, x) for y, x in zip(rows, cols, strict=True)]) / spectrum.tile_px
+    return Peaks(_into_half_plane(g_yx), power[rows, cols], floor)
+
+
+def measure_period(spectrum: SpectrumSums) -> float | None:
+    """The lattice period d, px (see `Peaks.period_px`); None when the spectrum shows no order."""
+    return find_peaks(spectrum).period_px
+
+
+def learn_peaks(fold: Fold, tile_px: int = TILE_PX) -> Peaks:
+    """Find the peaks of a movie from its sample, with larger tiles where the period asks for them.
+
+    A tile must hold 8 periods for its peaks to lie within 1 % of the lattice, so the tile is doubled,
+    up to 512 px or the frame, while the period found (or none) asks for more.
+    """
+    best = _no_peaks()
+    while True:
+        spectrum = fold(partial(SpectrumSums.of, tile_px=tile_px))
+        found = find_peaks(spectrum)
+        period = found.period_px
+        if period is not None:
+            best = found
+        enough = period is not None and period * PERIODS_A_TILE <= spectrum.window_px
+        if enough or spectrum.window_px < tile_px or tile_px >= LARGEST_TILE_PX:
+            return best
+        tile_px *= 2
+
+
+def _no_peaks(ring_period_px: float | None = None) -> Peaks:
+    return Peaks(np.zeros((0, 2)), np.zeros(0), np.zeros(0), ring_period_px)
+
+
+def _find_ring(spectrum: SpectrumSums) -> float | None:
+    """1/|g| of the strongest ring whose power sits in spots, px; None when there is none."""
+    radius, power = _radius(spectrum.tile_px), spectrum.mean_power()
+    ring = np.rint(radius).astype(np.intp)
+    n_rings = spectrum.tile_px // 2
+    profile = np.bincount(ring.ravel(), power.ravel())[:n_rings] / np.bincount(ring.ravel())[:n_rings]
+    around = 2 * (10 * spectrum.tile_px // TILE_PX) + 1
+    base = ndimage.percentile_filter(profile, 30, around, mode="nearest")
+    concentration = spectrum.concentration
+    lowest = int(LOWEST_CYCLES * spectrum.tile_px / spectrum.window_px)
+    spotty = (profile > RING_CONTRAST * base) & (concentration > max(SPOTTY, 1.5 * np.median(concentration[lowest:])))
+    spotty[:lowest] = False
+    if not spotty.any():
+        return None
+    top = int(np.argmax(np.where(spotty, profile - base, -np.inf)))
+    return spectrum.tile_px / _ring_radius(power, radius, profile, top)
+
+
+def _ring_radius(power: Floats, radius: Floats, profile: Floats, top: int) -> float:
+    """Centroid of a ring in bins, over the straight line (in log power) that joins its shoulders."""
+    left, right = max(top - 5, 1), min(top + 5, len(profile) - 1)
+    tiny = np.finfo(np.float64).tiny
+    line = np.exp(np.interp(radius, [left, right], np.log([profile[left] + tiny, profile[right] + tiny])))
+    near = np.abs(radius - top) < 2.5
+    weight = np.maximum(power - line, 0)[near]
+    return float(np.sum(weight * radius[near]) / np.sum(weight))
+
+
+def _hann(n: int) -> Floats:
+    """Hann window shifted by half a pixel, so that no sample is zero."""
+    return np.asarray(np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2)
+
+
+def _windows(n_px: int, window_px: int) -> Iterator[slice]:
+    """Windows that overlap by half at least and reach both ends."""
+    count = 1 if n_px <= window_px else -(-2 * (n_px - window_px) // window_px) + 1
+    for start in np.round(np.linspace(0, n_px - window_px, count)).astype(int):
+        yield slice(int(start), int(start) + window_px)
+
+
+def _flattened(tile: npt.NDArray[Any], good: Mask) -> Floats | None:
+    """The tile minus its mean; invalid pixels become the mean. None when too little of it is valid."""
+    share = good.mean()
+    if share < LEAST_VALID_SHARE:
+        return None
+    values = tile.astype(np.float64)
+    mean = float(np.mean(values, where=good))
+    return np.asarray(np.where(good, values - mean, 0.0) / np.sqrt(share))
+
+
+class _HalfRings:
+    """Rings of one bin over the half plane of `rfft2`; conjugate bins are counted as the whole plane has them."""
+
+    def __init__(self, n: int) -> None:
+        k_y, k_x = np.fft.fftfreq(n, 1 / n), np.arange(n // 2 + 1)
+        ring = np.rint(np.hypot(k_y[:, None], k_x[None, :])).astype(np.intp)
+        twice = np.where((k_x == 0) | (2 * k_x == n), 1.0, 2.0)
+        inside = ring < n // 2
+        self.index = np.where(inside, ring, n // 2)
+        self._weight = np.where(inside, np.broadcast_to(twice, ring.shape), 0.0)
+        self.size = np.bincount(self.index.ravel(), self._weight.ravel(), minlength=n // 2 + 1)[: n // 2]
+
+    def mean(self, power: Floats) -> Floats:
+        sums = np.bincount(self.index.ravel(), (power * self._weight).ravel(), minlength=len(self.size) + 1)
+        return np.asarray(sums[: len(self.size)] / self.size)
+
+
+def _whole_plane(half: Floats, n: int) -> Floats:
+    """The full plane of a real frame's power from the half that `rfft2` gives, zero frequency in the middle."""
+    whole = np.empty((n, n))
+    whole[:, : n // 2 + 1] = half
+    mirror = np.arange(1, (n + 1) // 2)
+    whole[:, n - mirror] = half[(-np.arange(n)) % n][:, mirror]
+    return np.asarray(fft.fftshift(whole))
+
+
+def _radius(n: int) -> Floats:
+    """|k| in bins, zero frequency in the middle."""
+    k = np.arange(n) - n // 2
+    return np.asarray(np.hypot(k[:, None], k[None, :]))
+
+
+def _half_plane(n: int) -> Mask:
+    k = np.arange(n) - n // 2
+    return np.asarray((k[:, None] > 0) | ((k[:, None] == 0) & (k[None, :] > 0)))
+
+
+def _into_half_plane(g_yx: Floats) -> Floats:
+    flip = (g_yx[:, 0] < 0) | ((g_yx[:, 0] == 0) & (g_yx[:, 1] < 0))
+    return np.asarray(np.where(flip[:, None], -g_yx, g_yx))
+
+
+def _ring_background(power: Floats, radius: Floats, quantile: float = 0.3) -> Floats:
+    """30 % quantile of every ring of one bin, interpolated in log power between the rings."""
+    ring = np.rint(radius).astype(np.intp)
+    n_rings = power.shape[0] // 2
+    levels = np.array([np.quantile(power[ring == r], quantile) for r in range(n_rings)])
+    tiny = np.finfo(np.float64).tiny
+    return np.asarray(np.exp(np.interp(radius, np.arange(n_rings), np.log(levels + tiny))))
+
+
+def _streak_background(power: Floats, rows: Any, cols: Any, spectrum: SpectrumSums) -> Floats:
+    """Largest of three medians: of the power 3 to 6 bins before and after, radially, along y and along x."""
+    middle = spectrum.tile_px // 2
+    spread = spectrum.tile_px / spectrum.window_px
+    steps = np.array([-6, -5, -4, -3, 3, 4, 5, 6]) * spread
+    k = np.stack([rows - middle, cols - middle], axis=1).astype(np.float64)
+    radial = k / np.hypot(*k.T)[:, None]
+    medians = []
+    for direction in (radial, np.broadcast_to([1.0, 0.0], k.shape), np.broadcast_to([0.0, 1.0], k.shape)):
+        points = k[:, None, :] + steps[None, :, None] * direction[:, None, :] + middle
+        sampled = ndimage.map_coordinates(power, np.moveaxis(points, -1, 0), order=1, mode="grid-wrap")
+        medians.append(np.median(sampled, axis=1))
+    return np.asarray(np.max(medians, axis=0))
+
+
+def _chance_contrast(spectrum: SpectrumSums) -> float:
+    """Ratio of the highest power of a disordered specimen to its 30 % quantile (gamma distributed power)."""
+    shape = spectrum.independent_tiles
+    n_bins = spectrum.window_px**2 / 2
+    return float(special.gammainccinv(shape, FALSE_ALARM / n_bins) / special.gammaincinv(shape, 0.3))
+
+
+def _refine(power: Floats, y: int, x: int) -> tuple[float, float]:
+    """Peak position in bins from the middle, by a 2-D parabola through the log power of 3 x 3 bins."""
+    n = power.shape[0]
+    patch = np.log(power[np.ix_([y - 1, y, (y + 1) % n], [x - 1, x, (x + 1) % n])] + np.finfo(np.float64).tiny)
+    slope_y, slope_x = (patch[2, 1] - patch[0, 1]) / 2, (patch[1, 2] - patch[1, 0]) / 2
+    curve_y, curve_x = patch[2, 1] - 2 * patch[1, 1] + patch[0, 1], patch[1, 2] - 2 * patch[1, 1] + patch[1, 0]
+    cross = (patch[2, 2] - patch[2, 0] - patch[0, 2] + patch[0, 0]) / 4
+    determinant = curve_y * curve_x - cross**2
+    if curve_y >= 0 or curve_x >= 0 or determinant <= 0:
+        return y - n // 2, x - n // 2
+    shift_y = np.clip((cross * slope_x - curve_x * slope_y) / determinant, -0.5, 0.5)
+    shift_x = np.clip((cross * slope_y - curve_y * slope_x) / determinant, -0.5, 0.5)
+    return y - n // 2 + float(shift_y), x - n // 2 + float(shift_x)
