@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -254,3 +255,19 @@ def test_frames_of_other_memory_order_and_type():
     expected = descriptor(padded)
     np.testing.assert_array_equal(descriptor(np.asfortranarray(padded)), expected)
     np.testing.assert_array_equal(descriptor(np.repeat(padded, 2, axis=1)[:, ::2]), expected)
+
+
+def test_pystem_gives_the_same_numbers_on_its_own_grid():
+    """The reference is made by ``python benchmarks/reference.py`` from pySTEM 0.0.26, method fft."""
+    with np.load(Path(__file__).parents[1] / "data" / "pystem_translation.npz") as reference:
+        window_px, max_shifts = int(reference["window_px"]), int(reference["max_shifts"])
+        descriptor = PreselectedTranslations(
+            shifts=original_shifts(window_px, max_shifts),
+            patch_px=int(reference["patch_px"]),
+            stride=int(reference["stride"]),
+        )
+        frame, expected = reference["frame"], reference["features"]
+    got = descriptor(frame)
+    assert expected.shape[2] == len(descriptor.shifts) == 81
+    assert got.shape == expected.shape
+    assert np.abs(got - expected).max() <= 1e-6

@@ -167,18 +167,24 @@ def add_squares2(total: Array, squares: Array, a: Array, b: Array) -> None:
 
 
 @kernel
+def distance1_onto(out: Array, base: Array, a0: Array, b0: Array) -> None:
+    """out = base + (a - b)^2, for one pair."""
+    for e in range(out.size):
+        d = a0[e] - b0[e]
+        out[e] = base[e] + d * d
+
+
+@kernel
 def add_distance1(out: Array, a0: Array, b0: Array) -> None:
-    """out += (a - b)^2, for one pair."""
+    """out += (a - b)^2, for one pair. (`distance1_onto` must not be given one array twice: no vectors then.)"""
     for e in range(out.size):
         d = a0[e] - b0[e]
         out[e] += d * d
 
 
 @kernel
-def add_distance4(
-    out: Array, a0: Array, b0: Array, a1: Array, b1: Array, a2: Array, b2: Array, a3: Array, b3: Array
-) -> None:
-    """out += (a - b)^2, for four pairs, one after the other."""
+def add_distance3(out: Array, a0: Array, b0: Array, a1: Array, b1: Array, a2: Array, b2: Array) -> None:
+    """out += (a - b)^2, for three pairs, one after the other."""
     for e in range(out.size):
         total = out[e]
         d = a0[e] - b0[e]
@@ -187,7 +193,21 @@ def add_distance4(
         total += d * d
         d = a2[e] - b2[e]
         total += d * d
-        d = a3[e] - b3[e]
+        out[e] = total
+
+
+@kernel
+def distance3_onto(
+    out: Array, base: Array, a0: Array, b0: Array, a1: Array, b1: Array, a2: Array, b2: Array
+) -> None:  # fmt: skip
+    """out = base + (a - b)^2, for three pairs, one after the other."""
+    for e in range(out.size):
+        total = base[e]
+        d = a0[e] - b0[e]
+        total += d * d
+        d = a1[e] - b1[e]
+        total += d * d
+        d = a2[e] - b2[e]
         total += d * d
         out[e] = total
 

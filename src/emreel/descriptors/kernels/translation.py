@@ -23,12 +23,14 @@ from emreel.descriptors.kernels.flat import (
     add,
     add2,
     add_distance1,
-    add_distance4,
+    add_distance3,
     add_products,
     add_scaled,
     add_scaled4,
     add_weighted_squares,
     copy,
+    distance1_onto,
+    distance3_onto,
     fill,
     kernel,
     n_levels,
@@ -48,6 +50,8 @@ from emreel.descriptors.kernels.planes import (
 CANCELLATION = 6.0
 #: Written where the fast kernel gives up; no correlation is that large.
 UNDECIDED = 4.0
+#: Correlation maps computed before they are written or projected: 16 floats fill a cache line.
+GROUP = 16
 #: Sizes of tiles (whole, rims, corners) whose work arrays a thread keeps.
 MAX_KEPT = 9
 #: Jointly valid part of a patch below which a correlation means nothing and is 0.
@@ -87,20 +91,41 @@ def _count_undecided(a: Array) -> int:
 
 @kernel
 def _add_distances(out: Array, planes: Array, at_a: Array, at_b: Array, q0: int, q1: int, start: int) -> None:
+    """out += squared distances of the pairs q0 <= q < q1, from element ``start`` of the planes on."""
     n = out.size
     q = q0
-    while q + 4 <= q1:
-        a0, a1, a2, a3 = at_a[q] + start, at_a[q + 1] + start, at_a[q + 2] + start, at_a[q + 3] + start
-        b0, b1, b2, b3 = at_b[q] + start, at_b[q + 1] + start, at_b[q + 2] + start, at_b[q + 3] + start
-        add_distance4(
+    while q + 3 <= q1:
+        a0, a1, a2 = at_a[q] + start, at_a[q + 1] + start, at_a[q + 2] + start
+        b0, b1, b2 = at_b[q] + start, at_b[q + 1] + start, at_b[q + 2] + start
+        add_distance3(
             out, planes[a0 : a0 + n], planes[b0 : b0 + n], planes[a1 : a1 + n], planes[b1 : b1 + n],
-            planes[a2 : a2 + n], planes[b2 : b2 + n], planes[a3 : a3 + n], planes[b3 : b3 + n],
+            planes[a2 : a2 + n], planes[b2 : b2 + n],
         )  # fmt: skip
-        q += 4
+        q += 3
     while q < q1:
         a0, b0 = at_a[q] + start, at_b[q] + start
         add_distance1(out, planes[a0 : a0 + n], planes[b0 : b0 + n])
         q += 1
+
+
+@kernel
+def _distances_onto(
+    out: Array, base: Array, planes: Array, at_a: Array, at_b: Array, q0: int, q1: int, start: int
+) -> None:
+    """out = base + squared distances of the pairs q0 <= q < q1 (at least one)."""
+    n = out.size
+    a0, b0 = at_a[q0] + start, at_b[q0] + start
+    if q0 + 3 > q1:
+        distance1_onto(out, base, planes[a0 : a0 + n], planes[b0 : b0 + n])
+        _add_distances(out, planes, at_a, at_b, q0 + 1, q1, start)
+    else:
+        a1, a2 = at_a[q0 + 1] + start, at_a[q0 + 2] + start
+        b1, b2 = at_b[q0 + 1] + start, at_b[q0 + 2] + start
+        distance3_onto(
+            out, base, planes[a0 : a0 + n], planes[b0 : b0 + n], planes[a1 : a1 + n], planes[b1 : b1 + n],
+            planes[a2 : a2 + n], planes[b2 : b2 + n],
+        )  # fmt: skip
+        _add_distances(out, planes, at_a, at_b, q0 + 3, q1, start)
 
 
 @kernel
@@ -124,7 +149,7 @@ def _list_block_pixels(
 @kernel
 def _sum_distances(
     out: Array, planes: Array, at_a: Array, at_b: Array, bounds: Array, side: int, stride: int, pitch: int,
-    pieces: Array, rims: Array, bands: Array,
+    pieces: Array, rims: Array, bands: Array, zeros: Array,
 ) -> None:  # fmt: skip
     """Sum of squared distances over the patch, for every grid point of the tile (flat, with pitch).
 
@@ -136,20 +161,18 @@ def _sum_distances(
     chunk = pieces.shape[1] - (blocks + 3) * pitch
     for start in range(0, total, chunk):
         n = min(chunk, total - start)
-        whole, cols, rows, corner = pieces[0, :n], pieces[1, :n], rims[0, :n], rims[1, :n]
+        whole, nothing = pieces[0, :n], zeros[:n]
         if rest > 0:
-            fill(corner, np.float32(0.0))
-            _add_distances(corner, planes, at_a, at_b, bounds[0], bounds[1], start)
-            copy(rows, corner)
-            _add_distances(rows, planes, at_a, at_b, bounds[1], bounds[2], start)
-            fill(cols, np.float32(0.0))
-            _add_distances(cols, planes, at_a, at_b, bounds[2], bounds[3], start)
+            cols, rows, corner = pieces[1, :n], rims[0, :n], rims[1, :n]
+            _distances_onto(corner, nothing, planes, at_a, at_b, bounds[0], bounds[1], start)
+            _distances_onto(rows, corner, planes, at_a, at_b, bounds[1], bounds[2], start)
+            _distances_onto(cols, nothing, planes, at_a, at_b, bounds[2], bounds[3], start)
             sum2(whole, rows, cols)
             add(cols, corner)
+            _add_distances(whole, planes, at_a, at_b, bounds[3], bounds[4], start)
             sum_windows(bands[1, start : start + n], rims, blocks, 1, True)
         else:
-            fill(whole, np.float32(0.0))
-        _add_distances(whole, planes, at_a, at_b, bounds[3], bounds[4], start)
+            _distances_onto(whole, nothing, planes, at_a, at_b, bounds[3], bounds[4], start)
         sum_windows(bands[0, start : start + n], pieces, blocks, 1, rest > 0)
     sum_windows(out, bands, blocks, pitch, rest > 0)
 
@@ -260,16 +283,17 @@ def _write_features(
     out: Array, flat: Array, f0: int, n_features: int, i0: int, i1: int, j0: int, j1: int, pitch: int
 ) -> None:
     for i in range(i1 - i0):
-        for j in range(j1 - j0):
+        for j in range(0, j1 - j0, 16):  # as many as keep the written lines in the cache
             for f in range(n_features):
-                out[i0 + i, j0 + j, f0 + f] = flat[f, i * pitch + j]
+                for k in range(j, min(j + 16, j1 - j0)):
+                    out[i0 + i, j0 + k, f0 + f] = flat[f, i * pitch + k]
 
 
 @kernel
 def _correlate_group(
     correlations: Array, undecided: Array, n: int, corners: Array, planes: Array, mean: Array, variance: Array,
     scale: Array, side: int, stride: int, n_rows: int, pitch: int, pieces: Array, rims: Array, bands: Array,
-    distance: Array,
+    zeros: Array, distance: Array,
 ) -> None:  # fmt: skip
     """Up to four correlation maps (flat, with pitch), and how many of their points are left to be mended."""
     at_a, at_b = np.empty(stride * stride, np.int64), np.empty(stride * stride, np.int64)
@@ -277,7 +301,7 @@ def _correlate_group(
     for f in range(corners.shape[0]):
         corner = corners[f]
         _list_block_pixels(at_a, at_b, bounds, corner, side % stride, stride, n_rows, pitch)
-        _sum_distances(distance[:n], planes, at_a, at_b, bounds, side, stride, pitch, pieces, rims, bands)
+        _sum_distances(distance[:n], planes, at_a, at_b, bounds, side, stride, pitch, pieces, rims, bands, zeros)
         a = index_of(corner[0], corner[1], stride, n_rows, pitch)
         b = index_of(corner[2], corner[3], stride, n_rows, pitch)
         _correlate(
@@ -289,16 +313,17 @@ def _correlate_group(
 
 @kernel
 def _project_group(maps: Array, correlations: Array, n: int, components: Array) -> None:
-    """maps += components times correlations, for up to four shifts; ``components``: shape (component, shift)."""
-    for c in range(components.shape[0]):
-        if components.shape[1] == 4:
+    """maps += components times correlations; ``components``: shape (component, shift)."""
+    n_shifts = components.shape[1]
+    for f in range(0, n_shifts - 3, 4):
+        for c in range(components.shape[0]):
             add_scaled4(
-                maps[c, :n], correlations[0, :n], correlations[1, :n], correlations[2, :n], correlations[3, :n],
-                components[c],
+                maps[c, :n], correlations[f, :n], correlations[f + 1, :n], correlations[f + 2, :n],
+                correlations[f + 3, :n], components[c, f : f + 4],
             )  # fmt: skip
-        else:
-            for f in range(components.shape[1]):
-                add_scaled(maps[c, :n], correlations[f, :n], components[c, f])
+    for f in range(n_shifts - n_shifts % 4, n_shifts):
+        for c in range(components.shape[0]):
+            add_scaled(maps[c, :n], correlations[f, :n], components[c, f])
 
 
 class Scratch:
@@ -308,7 +333,7 @@ class Scratch:
         area, slack = n_rows * pitch, slack_of(side, stride, pitch)
         size, levels = stride * stride * area + slack, n_levels(side // stride)
         piece = max(1, 2048 // pitch) * pitch
-        chunk = max(1, 512 // pitch) * pitch
+        chunk = max(1, 1024 // pitch) * pitch
         self.planes, self.weights = np.zeros(size, np.float32), np.ones(size, np.float32)
         self.mean = np.zeros(size, np.float64)
         self.variance, self.scale = np.zeros(size, np.float32), np.zeros(size, np.float32)
@@ -325,11 +350,12 @@ class Scratch:
             np.zeros((levels, piece + slack), np.float32),
             np.zeros((levels, piece + slack), np.float32),
             np.zeros((levels, area + slack), np.float32),
+            np.zeros(piece, np.float32),
             np.zeros(area, np.float32),
         )
-        self.correlations = np.zeros((4, area), np.float32)
+        self.correlations = np.zeros((GROUP, area), np.float32)
         self.masked = False  # whether weights holds zeros
-        self._for_mending = 4, 6, piece + slack, area + slack
+        self._for_mending = 4, 6, max(1, 384 // pitch) * pitch + slack, area + slack
 
     @cached_property
     def for_mending(self) -> tuple[Array, ...]:
