@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,7 @@ from emreel.descriptors.translation import (
     TranslationSymmetry,
     grid_step,
     independent_shifts,
+    lengths_from_period,
     original_shifts,
 )
 from emreel.testing import check_descriptor
@@ -271,3 +274,55 @@ def test_pystem_gives_the_same_numbers_on_its_own_grid():
     assert expected.shape[2] == len(descriptor.shifts) == 81
     assert got.shape == expected.shape
     assert np.abs(got - expected).max() <= 1e-6
+
+
+def lattice_movie(period_px, n_frames=3, side=200):
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:side, :side]
+    a, b = 2 * np.pi * (0.96 * x + 0.28 * y) / period_px, 2 * np.pi * (0.96 * y - 0.28 * x) / period_px
+    return [
+        (100 + 15 * (np.cos(a) + np.cos(b)) + rng.normal(0, 15, y.shape)).astype(np.float32) for _ in range(n_frames)
+    ]
+
+
+def fold_over(frames):
+    def fold(of):
+        parts = [of(frame, np.ones(frame.shape, bool)) for frame in frames]
+        return functools.reduce(operator.add, parts)
+
+    return fold
+
+
+@pytest.mark.parametrize("period_px", [6.0, 11.3, 20.0])
+def test_lengths_follow_the_lattice(period_px):
+    fold = fold_over(lattice_movie(period_px))
+    suggested = TranslationSymmetry.suggest({}, fold)
+    assert suggested == TranslationSymmetry(**lengths_from_period(period_px))
+    assert abs(suggested.window_px - 2 * period_px) <= 1
+    assert suggested.patch_px > period_px
+    assert TranslationSymmetry.suggest({"window_px": 9, "stride": 2}, fold) == TranslationSymmetry(
+        window_px=9, stride=2, patch_px=suggested.patch_px
+    )
+
+
+def test_given_lengths_need_no_movie():
+    def never(of):
+        raise AssertionError("the movie was read")
+
+    given = {"window_px": 8, "patch_px": 6, "stride": 3}
+    assert TranslationSymmetry.suggest(given, never) == TranslationSymmetry(**given)
+    assert TranslationSymmetry.suggest(given | {"max_shifts": 9}, never).max_shifts == 9
+
+
+def test_a_movie_without_order_gets_the_published_lengths():
+    rng = np.random.default_rng(0)
+    noise = [rng.normal(100, 10, (160, 160)).astype(np.float32) for _ in range(3)]
+    assert TranslationSymmetry.suggest({}, fold_over(noise)) == TranslationSymmetry()
+
+
+def test_preselected_shifts_are_the_users():
+    fold = fold_over(lattice_movie(11.3))
+    got = PreselectedTranslations.suggest({"shifts": [[0, 11]]}, fold)
+    assert got == PreselectedTranslations(shifts=((0, 11),), patch_px=17, stride=4)
+    with pytest.raises(TranslationError, match="no shifts"):
+        PreselectedTranslations.suggest({}, fold)

@@ -7,17 +7,18 @@ blind to brightness and contrast. A shift and its opposite tell nearly the same,
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from emreel.descriptors.base import Feature, FeatureMap, Frame, Mask
+from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels.translation import describe_tiles
+from emreel.descriptors.peaks import learn_peaks
 from emreel.movie import EmreelError
 
 Shift = tuple[int, int]  # (dy, dx), px
@@ -60,6 +61,34 @@ def independent_shifts(window_px: int, max_shifts: int = 100) -> tuple[Shift, ..
     return tuple((sign * i * step, sign * j * step) for sign, (i, j) in zip(signs, half, strict=True))
 
 
+#: Periods beyond this are taken for it: the halo would outgrow most frames.
+LONGEST_PERIOD_PX = 64.0
+
+
+def lengths_from_period(period_px: float | None) -> dict[str, int]:
+    """Window, patch and stride (px) for a lattice of this period; empty without one.
+
+    The window reaches two periods, so that the default grid of nine shifts a side steps by half a period and holds
+    both what fits and what does not. The patch is three periods wide: enough cells to average over, and no wider, as
+    boundaries blur over it. The grid's step, a third of a period but at most 8 px, is well below both.
+    """
+    if period_px is None:
+        return {}
+    period_px = min(period_px, LONGEST_PERIOD_PX)
+    return {
+        "window_px": max(4, round(2 * period_px)),
+        "patch_px": max(3, round(1.5 * period_px)),
+        "stride": min(8, max(1, round(period_px / 3))),
+    }
+
+
+def _complete(given: Mapping[str, Any], names: Iterable[str], fold: Fold) -> dict[str, Any]:
+    """The given fields, and those of ``names`` that are missing, from the movie's own period."""
+    missing = [name for name in names if name not in given]
+    learned = lengths_from_period(learn_peaks(fold).period_px) if missing else {}
+    return {**{name: learned[name] for name in missing if name in learned}, **given}
+
+
 @dataclass(frozen=True, kw_only=True)
 class TranslationSymmetry:
     """Correlation with shifted copies, for a grid of shifts over a window.
@@ -85,6 +114,11 @@ class TranslationSymmetry:
         _check_lengths(window_px=self.window_px, patch_px=self.patch_px, stride=self.stride)
         if self.max_shifts < 9:
             raise TranslationError(f"got max_shifts = {self.max_shifts}, wanted at least 9 (a 3 x 3 grid of shifts).")
+
+    @classmethod
+    def suggest(cls, given: Mapping[str, Any], fold: Fold) -> Self:
+        """Take what is left out of window_px, patch_px and stride from the lattice period (`lengths_from_period`)."""
+        return cls(**_complete(given, ("window_px", "patch_px", "stride"), fold))
 
     @property
     def shifts(self) -> tuple[Shift, ...]:
@@ -132,6 +166,15 @@ class PreselectedTranslations:
     def __post_init__(self) -> None:
         _check_lengths(patch_px=self.patch_px, stride=self.stride)
         object.__setattr__(self, "shifts", _parse_shifts(self.shifts))
+
+    @classmethod
+    def suggest(cls, given: Mapping[str, Any], fold: Fold) -> Self:
+        """Take what is left out of patch_px and stride from the lattice period; the shifts are the user's."""
+        if "shifts" not in given:
+            raise TranslationError(
+                "got no shifts for 'preselected'. Give a list of (dy, dx) in px, or use 'translation'."
+            )
+        return cls(**_complete(given, ("patch_px", "stride"), fold))
 
     @property
     def halo(self) -> int:
