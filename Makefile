@@ -39,7 +39,7 @@ docs-check: $(READY)  ## doctests, notebooks executed
 	$(BIN)/python -m pytest -q --nbmake notebooks
 
 bench: $(READY)  ## speed and memory against named peers -> benchmarks/latest.json
-	$(BIN)/python -m benchmarks
+	$(BIN)/python benchmarks/run.py
 
 score: $(READY)  ## accuracy on the movies with truth (EMREEL_DATA)
 	$(BIN)/python -m benchmarks.score

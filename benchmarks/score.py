@@ -76,9 +76,7 @@ def is_met(row: dict[str, Any]) -> str:
 
 def print_table(recipe: str, rows: list[dict[str, Any]]) -> None:
     print(f"\n{recipe} recipe, only K given")
-    print(
-        f"{'movie':16} {'K':>2} {'accuracy':>8} {'macro-F1':>8} {'front px':>8} {'bias px':>8} {'swapped':>7} {'s':>6} met"
-    )
+    print("movie             K accuracy macro-F1 front px  bias px swapped      s  met")
     for row in rows:
         front = "" if row["front_rms_px"] is None else f"{row['front_rms_px']:.2f}"
         bias = "" if row["front_bias_px"] is None else f"{row['front_bias_px']:+.2f}"

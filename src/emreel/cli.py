@@ -58,23 +58,30 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
     with contextlib.suppress(ValueError):  # not in the main thread
         signal.signal(signal.SIGTERM, _interrupt)
     try:
-        app(args=None if argv is None else list(argv), standalone_mode=True)
+        app(args=None if argv is None else list(argv))
     except EmreelError as error:
         _say(f"emreel: error: {error}")
         sys.exit(FAILED)
-    except KeyboardInterrupt:
-        _say("emreel: interrupted. Give the same command again to go on.")
-        sys.exit(INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            _say("emreel: interrupted. Give the same command again to go on.")
+        raise
     sys.exit(0)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        _out(f"emreel {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
 ) -> None:
-    if version:
-        _out(f"emreel {__version__}")
-        raise typer.Exit
+    """Options before the command."""
 
 
 @app.command()
@@ -299,10 +306,10 @@ def demo(output: ResultOption = Path("demo")) -> None:
     from emreel.io import open_movie
     from emreel.recipe import Recipe
 
-    movie = open_movie("amorphous-front")
+    movie = open_movie("amorphous_front")
     with _engine(None, None), _progress() as progress:
         model = _fitted([movie], [output], Recipe().with_clusters(4), progress)
-        _label(movie, model, output, progress, {"opened": {"source": "amorphous-front"}}, False)
+        _label(movie, model, output, progress, {"opened": {"source": "amorphous_front"}}, False)
 
 
 # ------------------------------------------------------------------------------------------------ inside

@@ -80,7 +80,7 @@ def fit_model(
     Raises
     ------
     FitError : every sampled frame is blank, frames smaller than the descriptor's halo, movies that do not fit together.
-    emreel.cluster.kmeans.ClusterError : more clusters than distinct sample points.
+    emreel.cluster.ClusterError : more clusters than distinct sample points.
     """
     recipe = _with_clusters(recipe or Recipe(), n_clusters)
     movies = _parse_movies(movie)

@@ -28,10 +28,10 @@ INVALID, UNKNOWN = 254, 255
 #: Models of frames with other pixel sizes are refused beyond this relative difference.
 PIXEL_SIZE_TOLERANCE = 0.01
 
-#: Colours that stay apart for colour-blind readers (Okabe and Ito 2008, then Tol 2021).
+#: Colours that stay apart for colour-blind readers (Okabe and Ito 2008, then Tol 2021), none of them grey.
 _COLORS = (
-    *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#999999"),
-    *("#332288", "#88ccee", "#44aa99", "#117733", "#ddcc77", "#cc6677", "#882255", "#aa4499"),
+    *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"),
+    *("#332288", "#44aa99", "#117733", "#ddcc77", "#cc6677", "#882255", "#aa4499"),
 )
 
 

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from emreel.synthetic import SceneError, make_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from emreel.synthetic import SceneError, make_scene
 
 SMALL = {"shape_yx": (96, 96), "n_frames": 12}
 

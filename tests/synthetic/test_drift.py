@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from emreel.synthetic import Drift, SceneError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from emreel.synthetic import Drift, SceneError
 
 
 def test_steady_drift_turns_back_at_its_limit():

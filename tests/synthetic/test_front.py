@@ -4,10 +4,11 @@ import math
 
 import numpy as np
 import pytest
-from emreel.synthetic import SceneError, make_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+
+from emreel.synthetic import SceneError, make_scene
 
 CLEAR = {"dose": 2000.0, "dtype": "float32", "flicker": 0.0}
 STILL = {"wander_px": 0.0, "jitter_px": 0.0}
@@ -50,7 +51,7 @@ def _turn(yx, angle_deg):
     seed=st.integers(0, 2**31),
     angle=st.floats(-8, 8),
     modality=st.sampled_from(["haadf", "hrtem"]),
-    index=st.integers(4, 18),
+    index=st.integers(4, 15),
 )
 def test_labels_agree_with_a_lock_in(measure, seed, angle, modality, index):
     scene = make_scene(
@@ -63,11 +64,11 @@ def test_labels_agree_with_a_lock_in(measure, seed, angle, modality, index):
     waves = [np.abs(measure.lock_in(frame, peak, 0.8 * period)) for peak in strongest]
     local = np.sqrt(sum(wave**2 for wave in waves)) / ndimage.gaussian_filter(frame, 2 * period)
     crystal = truth.labels >= 2
-    threshold = (np.median(local[truth.labels == 3]) + np.median(local[truth.labels == 0])) / 2
-    assert ((local > threshold) == crystal).mean() > 0.95
-    found = np.where(local > threshold, 1, 0)
-    # the front in the picture: where each column turns crystalline for good, read from below
-    rows = 192 - np.argmin(found[::-1], axis=0)
+    cap, film, substrate = (np.median(local[truth.labels == k]) for k in (0, 2, 3))
+    assert ((local > (cap + substrate) / 2) == crystal).mean() > 0.95
+    # the front in the picture: half way from film to nothing, sought upwards from the substrate
+    shown = (local > (cap + film) / 2) | (truth.labels == 3)
+    rows = 192 - np.argmin(shown[::-1], axis=0)
     inner = slice(12, -12)
     assert abs(np.median(rows[inner] - truth.front_row[inner])) < 3
 
@@ -169,10 +170,11 @@ def test_brightness_barely_tells_amorphous_from_crystal(seed, ratio):
     scene = make_scene(
         "front", shape_yx=(256, 256), n_frames=20, seed=seed, amorphous_ratio=ratio, thickness_variation=0.0, **STILL
     )
-    labels, counts = scene.truth(10).labels, scene.expected(10)
-    inner = ndimage.minimum_filter(labels, 9) == ndimage.maximum_filter(labels, 9)
+    labels = scene.truth(10).labels
+    counts = ndimage.gaussian_filter(scene.expected(10), 0.6 * scene.lattice_px)  # means over whole cells
+    inner = ndimage.minimum_filter(labels, 29) == ndimage.maximum_filter(labels, 29)
     amorphous, film = (counts[(labels == k) & inner].mean() for k in (1, 2))
-    assert amorphous / film == pytest.approx(ratio, abs=0.02)
+    assert amorphous / film == pytest.approx(ratio, abs=0.015)
 
 
 @settings(max_examples=8, deadline=None)

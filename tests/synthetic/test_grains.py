@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from emreel.synthetic import SceneError, make_scene
-from emreel.synthetic.grains import power_diagram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
+
+from emreel.synthetic import SceneError, make_scene
+from emreel.synthetic.grains import power_diagram
 
 CLEAR = {"dose": 2000.0, "dtype": "float32", "flicker": 0.0, "line_noise": 0.0, "curtain": 0.0}
 STILL = {"wander_px": 0.0, "jitter_px": 0.0}

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from emreel.synthetic import Optics
 from emreel.synthetic.lattice import (
     Cell,
@@ -13,8 +16,6 @@ from emreel.synthetic.lattice import (
     read_cell,
     square_cell,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 CELLS = [square_cell(9.0), square_cell(9.0, 0.5), hexagonal_cell(8.0), Cell(vectors_yx=((0.0, 8.0), (7.5, 2.7)))]
 

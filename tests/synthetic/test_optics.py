@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from emreel.synthetic import Optics, SceneError
 from emreel.synthetic.optics import electron_wavelength_nm
 

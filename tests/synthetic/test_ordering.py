@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from emreel.synthetic import SceneError, make_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+
+from emreel.synthetic import SceneError, make_scene
 
 CLEAR = {"dose": 2000.0, "dtype": "float32", "flicker": 0.0}
 STILL = {"wander_px": 0.0, "jitter_px": 0.0}

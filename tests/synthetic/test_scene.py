@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from emreel.movie import EmreelError
-from emreel.synthetic import SCENES, FrameIndexError, SceneError, make_scene
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from emreel.movie import EmreelError
+from emreel.synthetic import SCENES, FrameIndexError, SceneError, make_scene
 
 KINDS = sorted(SCENES)
 SMALL = {"shape_yx": (96, 80), "n_frames": 12}

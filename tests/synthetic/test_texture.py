@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from emreel.synthetic.texture import Texture, smooth_field, speckle_profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from emreel.synthetic.texture import Texture, smooth_field, speckle_profile
 
 
 def make_texture(**parameters):

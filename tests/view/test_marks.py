@@ -43,9 +43,10 @@ def test_bar_in_usual_units(width_px: int, pixel_size_nm: float, text: str) -> N
         (None, ["frame 0", "frame 1", "frame 2"], "frame"),
         ([0.0, 0.05, 0.1], ["0 ms", "50 ms", "100 ms"], "time (ms)"),
         ([0.0, 0.5, 1.0], ["0.0 s", "0.5 s", "1.0 s"], "time (s)"),
+        ([0.0, 0.25, 1.5], ["0.00 s", "0.25 s", "1.50 s"], "time (s)"),
         ([10.0, 20.0, 35.0], ["10 s", "20 s", "35 s"], "time (s)"),
         ([0.0, 2e-9, 5e-9], ["0 ns", "2 ns", "5 ns"], "time (ns)"),
-        ([0.0, 1 / 30, 2.0], ["0.00 s", "0.03 s", "2.00 s"], "time (s)"),
+        ([0.0, 1 / 30, 2.0], ["0.000 s", "0.033 s", "2.000 s"], "time (s)"),
     ],
 )
 def test_clock(times_s: list[float] | None, texts: list[str], axis: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,14 @@ from hypothesis import strategies as st
 from matplotlib.patches import StepPatch
 from PIL import Image
 
+from emreel.fit import fit_model
+from emreel.io import open_movie
+from emreel.label import label_movie
 from emreel.result import Result, open_result
+from emreel.synthetic import make_scene
 from emreel.view import draw_overview, overlay_rgb, save_overview
 from emreel.view.overview import class_fractions, frame_edges
+from emreel.view.pictures import Pictures
 
 MakeResult = Callable[..., Result]
 COLORS = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167))
@@ -92,8 +98,18 @@ def test_nothing_computed_at_all(make_result: MakeResult) -> None:
     assert [t.get_text() for t in figure.axes[-1].texts] == ["no valid frame"]
 
 
-@pytest.mark.parametrize("shape_tyx", [(1, 40, 40), (2, 40, 40), (9, 400, 40), (9, 30, 300), (3, 2, 2), (30, 64, 64)])
-@pytest.mark.parametrize("n_classes", [1, 12])
+@pytest.mark.parametrize(
+    ("shape_tyx", "n_classes"),
+    [
+        ((1, 40, 40), 1),
+        ((2, 40, 40), 12),
+        ((9, 400, 40), 1),
+        ((9, 30, 300), 12),
+        ((3, 2, 2), 2),
+        ((12, 64, 64), 12),
+        ((7, 90, 64), 30),
+    ],
+)
 def test_one_page_with_nothing_cut_off(
     make_result: MakeResult, shape_tyx: tuple[int, int, int], n_classes: int
 ) -> None:
@@ -141,3 +157,15 @@ def test_frames_last_half_way_to_their_neighbours(steps: list[float]) -> None:
     assert (edges[:-1] < times).all()
     assert (times < edges[1:]).all()
     np.testing.assert_allclose(edges[1:-1], (times[1:] + times[:-1]) / 2)
+
+
+def test_of_a_movie_that_was_labelled(tmp_path: Path) -> None:
+    scene = make_scene("front", shape_yx=(96, 96), n_frames=4, dose=20.0)
+    model = fit_model(open_movie(scene), n_clusters=3)
+    result = label_movie(open_movie(scene), model, tmp_path / "run")
+    label = result.label.values
+    want = np.array([(label == value).sum(axis=(1, 2)) for value in (1, 2, 3, 255)]) / (label != 254).sum(axis=(1, 2))
+    np.testing.assert_allclose(class_fractions(result), want)
+    figure = draw_overview(result)
+    assert [t.get_text() for t in figure.legends[0].get_texts()][:3] == list(model.label_names)
+    assert Pictures(result).colors == tuple(tuple(bytes.fromhex(color[1:])) for color in model.label_colors)

@@ -274,6 +274,8 @@ def _ensemble(scene: GrainGrowth) -> Ensemble:
             pore_rng.uniform(0, np.pi, scene.n_pores),
         ]
     )
+    for array in (centres, weights, gains, angles, pores):
+        array.setflags(write=False)
     return Ensemble(centres_yx=centres, weights_px2=weights, gains_px2=gains, angles_deg=angles, pores=pores)
 
 

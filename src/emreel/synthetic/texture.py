@@ -69,7 +69,7 @@ def speckle_profile(grain_px: float, *, ring_px: float | None = None) -> tuple[f
     if ring_px is not None:
         ring = 1.0 / ring_px
         # matter of even density: little structure on scales much larger than the distance of atoms
-        even = 1.0 - 0.6 * np.exp(-((PROFILE_FREQUENCIES / (0.35 * ring)) ** 2))
+        even = 1.0 - 0.85 * np.exp(-((PROFILE_FREQUENCIES / (0.35 * ring)) ** 2))
         profile = profile * even * (1.0 + 0.8 * np.exp(-(((PROFILE_FREQUENCIES - ring) / (0.3 * ring)) ** 2) / 2))
     return tuple(float(value) for value in profile)
 
@@ -85,9 +85,10 @@ def _texture_spectrum(texture: Texture) -> tuple[npt.NDArray[np.complex64], npt.
     coefficients[0, 0] = 0.0
     coefficients /= max(float(fft.irfft2(coefficients, s=tile_yx).std()), 1e-30)
     rates = rng.standard_normal(frequency.shape) / max(texture.lifetime_frames, 1e-9)
-    coefficients.setflags(write=False)
+    single = coefficients.astype(np.complex64)
+    single.setflags(write=False)
     rates.setflags(write=False)
-    return coefficients.astype(np.complex64), rates
+    return single, rates
 
 
 def smooth_field(

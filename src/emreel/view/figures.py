@@ -194,6 +194,14 @@ def inches_of(figure: Figure, artist: Artist) -> tuple[float, float]:
     return extent.width / figure.dpi, extent.height / figure.dpi
 
 
+def text_inches(figure: Figure, text: str) -> float:
+    """Width of a text in the figures' font, inches."""
+    artist = figure.text(0, 0, text, fontsize=FONT_PT)
+    width = inches_of(figure, artist)[0]
+    artist.remove()
+    return width
+
+
 def web_color(color: Color) -> str:
     """RGB, 0 to 255, as "#rrggbb"."""
     return "#{:02x}{:02x}{:02x}".format(*color)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from emreel.result.errors import explain_os_error
+from emreel.result.errors import StorageError, explain_os_error
 from emreel.result.files import partial_path
 from emreel.view.errors import ExportError
 
@@ -16,8 +16,6 @@ from emreel.view.errors import ExportError
 @contextmanager
 def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
     """A name to write to, beside ``path``; renamed to ``path`` at the end, removed when anything fails.
-
-    What is written may be a file or a folder. A folder that is there already is never replaced.
 
     Raises
     ------
@@ -31,11 +29,13 @@ def replacing(path: Path, *, overwrite: bool) -> Iterator[Path]:
         yield partial
         os.replace(partial, path)
     except OSError as error:
+        if error.errno is None:  # numpy tells only that fewer bytes were written than it was given
+            raise StorageError(
+                f"could not write {path}: {error}. Is the disk full? Make space and try again."
+            ) from error
         raise explain_os_error(error, path) from error
     finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        else:
+        with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
 

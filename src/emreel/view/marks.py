@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ import numpy.typing as npt
 #: Part of the picture's width that a scale bar takes at most.
 BAR_SHARE = 0.3
 _LENGTHS = ((1e6, "mm"), (1e3, "µm"), (1.0, "nm"), (1e-3, "pm"))
+_MOST_DIGITS = 6
 _TIMES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 
 
@@ -43,7 +45,7 @@ def _round_down(value: float) -> float:
     return max((n * power for n in (1, 2, 5) if n * power <= value * (1 + 1e-9)), default=power)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Clock:
     """Tells each frame's time, or its number where a movie only counts frames.
 
@@ -58,7 +60,7 @@ class Clock:
         """Name and unit of an axis of `values`."""
         return "frame" if self.times_s is None else f"time ({self._scale[1]})"
 
-    @property
+    @cached_property
     def values(self) -> npt.NDArray[np.float64]:
         """Where each frame lies on that axis."""
         if self.times_s is None:
@@ -67,19 +69,19 @@ class Clock:
         return values
 
     def text(self, frame: int) -> str:
-        """The frame's time with the digits that tell neighbours apart, or "frame 3"."""
+        """The frame's time with the digits that show the step from frame to frame, or "frame 3"."""
         if self.times_s is None:
             return f"frame {frame}"
         return f"{self.values[frame]:.{self._digits}f} {self._scale[1]}"
 
-    @property
+    @cached_property
     def _scale(self) -> tuple[float, str]:
         longest = 0.0 if self.times_s is None else float(np.abs(self.times_s).max())
         return next((scale for scale in _TIMES if longest >= scale[0]), _TIMES[0] if longest == 0 else _TIMES[-1])
 
-    @property
+    @cached_property
     def _digits(self) -> int:
         if self.n_frames < 2:
             return 0 if float(self.values[0]).is_integer() else 2
         step = float(np.diff(self.values).min())
-        return int(np.clip(math.ceil(-math.log10(step) - 1e-9), 0, 6))
+        return next((d for d in range(_MOST_DIGITS) if abs(round(step, d) - step) < 0.05 * step), _MOST_DIGITS)

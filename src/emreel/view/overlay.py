@@ -61,7 +61,7 @@ def overlay_rgb(
     strangers = np.flatnonzero(present[len(colors) + 1 : INVALID]) + len(colors) + 1
     if strangers.size:
         raise ViewError(f"got label {strangers[0]} and colours for {len(colors)} classes. Give one colour a class.")
-    rgb = plain[label, frame_gray]
+    rgb = np.take(plain.reshape(-1, 3), label.astype(np.uint16) << 8 | frame_gray, axis=0)
     if present[INVALID] or present[UNKNOWN]:
         rising, falling = _stripes(label.shape, stripe_px)
         where = ((label == INVALID) & falling) | ((label == UNKNOWN) & rising)

@@ -36,10 +36,11 @@ def draw_overview(result: Result) -> Figure:
     Fractions are shares of a frame's valid pixels; frames that are not computed, or hold no data, leave gaps.
     """
     pictures = Pictures(result)
-    sheet = _plan_sheet(pictures.n_frames, pictures.shape_yx)
+    figure = figures.new_figure()
+    clocks = {pictures.clock.text(frame) for frame in range(pictures.n_frames)}
+    sheet = _plan_sheet(pictures, figures.text_inches(figure, max(clocks, key=len)) + _GAP_IN)
     pairs = [pictures.pair(frame) for frame in sheet.frames]
     fractions = class_fractions(result)
-    figure = figures.new_figure()
     legend = figures.add_legend(figure, figures.legend_handles(pictures, pictures.present()), PAGE_IN)
     legend_width, legend_height = figures.inches_of(figure, legend)
     page = max(PAGE_IN, legend_width + 2 * figures.MARGIN_IN)
@@ -129,37 +130,44 @@ def frame_edges(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class _Sheet:
-    """Where the pictures go: frames in columns (or rows, where frames are wide), recorded and labelled side by side."""
+    """Where the pictures go: frames in columns (or rows, where frames are wide), recorded and labelled side by side.
+
+    ``pitch`` : from one frame to the next, at least as long as the text of a clock, inches.
+    """
 
     frames: tuple[int, ...]
     in_rows: bool
     picture_wh: tuple[float, float]
+    pitch: float
 
     @property
     def height(self) -> float:
-        picture = self.picture_wh[1] + _GAP_IN
-        return _CLOCK_IN + picture * (len(self.frames) if self.in_rows else 2)
+        pictures = len(self.frames) * self.pitch if self.in_rows else 2 * (self.picture_wh[1] + _GAP_IN)
+        return _CLOCK_IN + pictures
 
     def place(self, column: int, row: int, page: float) -> tuple[float, float]:
         """Left and top of the picture of a frame (column) and a kind (row: 0 recorded, 1 labelled), inches."""
         width, height = self.picture_wh
-        across, down = (row, column) if self.in_rows else (column, row)
-        n_across = 2 if self.in_rows else len(self.frames)
-        used = n_across * (width + _GAP_IN) - _GAP_IN
+        if self.in_rows:
+            across, down = row * (width + _GAP_IN), column * self.pitch
+            used = 2 * width + _GAP_IN
+        else:
+            across, down = column * self.pitch, row * (height + _GAP_IN)
+            used = (len(self.frames) - 1) * self.pitch + width
         left = _SIDE_IN + (page - _SIDE_IN - used) / 2
-        top = figures.MARGIN_IN + _HEAD_IN + _CLOCK_IN
-        return left + across * (width + _GAP_IN), top + down * (height + _GAP_IN)
+        return left + across, figures.MARGIN_IN + _HEAD_IN + _CLOCK_IN + down
 
 
-def _plan_sheet(n_frames: int, shape_yx: tuple[int, int]) -> _Sheet:
+def _plan_sheet(pictures: Pictures, clock_in: float) -> _Sheet:
     room = PAGE_IN - 2 * _SIDE_IN - figures.MARGIN_IN
-    aspect = shape_yx[1] / shape_yx[0]
-    wanted = int(np.clip(room / (_ROW_IN * aspect + _GAP_IN), N_FRAMES, MOST_FRAMES))
-    frames = tuple(int(f) for f in np.unique(np.linspace(0, n_frames - 1, wanted).round()))
+    aspect = pictures.shape_yx[1] / pictures.shape_yx[0]
+    wanted = int(np.clip(room / max(_ROW_IN * aspect + _GAP_IN, clock_in), N_FRAMES, MOST_FRAMES))
+    frames = tuple(int(f) for f in np.unique(np.linspace(0, pictures.n_frames - 1, wanted).round()))
     in_rows = aspect > WIDE or len(frames) == 1
     n_across = 2 if in_rows else len(frames)
-    width = (room - (n_across - 1) * _GAP_IN) / n_across
-    return _Sheet(frames, in_rows, figures.fit_inches(shape_yx, (width, _ROW_IN)))
+    most = (room - (n_across - 1) * _GAP_IN) / n_across, _ROW_IN
+    width, height = figures.fit_inches(pictures.shape_yx, most)
+    return _Sheet(frames, in_rows, (width, height), max((height if in_rows else width) + _GAP_IN, clock_in))
 
 
 def _draw_sheet(figure: Figure, sheet: _Sheet, pictures: Pictures, pairs: Sequence[tuple[Bytes, Bytes]]) -> None:

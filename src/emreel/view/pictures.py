@@ -48,7 +48,7 @@ class Pictures:
         """Names of the classes 1..K."""
         return self.result.label_names
 
-    @property
+    @cached_property
     def clock(self) -> Clock:
         return Clock(self.n_frames, self.result.times_s)
 

@@ -24,7 +24,7 @@ from emreel.view.reel import GROUND, INK, Reel
 #: Frames a second that a format can tell: gif counts in hundredths of a second, and viewers slow down below two.
 FPS_RANGE = {"mp4": (0.1, 120.0), "gif": (0.1, 50.0)}
 _CODECS = {"mp4": ("libx264", "yuv420p"), "gif": ("gif", "pal8")}
-_X264 = {"crf": "18", "preset": "medium"}
+_X264 = {"crf": "18", "preset": "veryfast"}
 
 
 def write_video(
