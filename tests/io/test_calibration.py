@@ -254,6 +254,28 @@ def test_grey_palettes_are_looked_up(tmp_path: Path) -> None:
     np.testing.assert_array_equal(open_movie(tmp_path / "m.tif").values[0], 255 - ramp)
 
 
+def test_colours_of_a_palette_that_no_pixel_uses(tmp_path: Path) -> None:
+    ramp = np.arange(16, 240, dtype=np.uint8).reshape(14, 16)
+    colours = np.tile(np.arange(256, dtype=np.uint16) * 257, (3, 1))
+    colours[0, 3] = 60_000
+    tifffile.imwrite(tmp_path / "m.tif", ramp, photometric="palette", colormap=colours)
+    np.testing.assert_array_equal(open_movie(tmp_path / "m.tif").values[0], ramp)
+    with tifffile.TiffWriter(tmp_path / "m.tif") as tif:
+        for frame in (ramp, ramp - 13):
+            tif.write(frame, photometric="palette", colormap=colours, metadata=None)
+    movie = open_movie(tmp_path / "m.tif")
+    with pytest.raises(ReaderError, match=r"page 1 is in colour"):
+        movie.values  # noqa: B018
+
+
+def test_zeiss_pixel_size(tmp_path: Path) -> None:
+    header = b"\r\nAP_IMAGE_PIXEL_SIZE\r\nImage Pixel Size = 2.791 nm\r\n\0"
+    tifffile.imwrite(
+        tmp_path / "m.tif", np.zeros((8, 8), np.uint8), metadata=None, extratags=[(34118, "s", 0, header, True)]
+    )
+    assert pixel_size_nm(open_movie(tmp_path / "m.tif")) == pytest.approx(2.791)
+
+
 def test_lzw_is_decoded_without_a_further_package(tmp_path: Path, writers: Any) -> None:
     frames = writers.make_frames(shape=(3, 40, 48))
     pictures = [Image.fromarray(frame) for frame in frames]

@@ -88,12 +88,12 @@ LARGE: dict[str, Callable[[Path], Path]] = {
     "hdf5": large_hdf5,
     "zarr": large_zarr,
 }
-MEASURE = """
-import json, resource, sys
+MEASURE = r"""
+import json, re, sys
 import dask, dask.array, h5py, numpy, tifffile, xarray, zarr
 from emreel.io.readers import hdf5, mrc, npy, tiff, zarrs
 from emreel.io import open_movie
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def peak(): return int(re.search(r"VmHWM:\s+(\d+)", open("/proc/self/status").read())[1]) * 1024  # not the parent's
 def read(): return int(next(l for l in open("/proc/self/io") if l.startswith("rchar")).split()[1])
 dask.array.ones(3, chunks=1).sum().compute(scheduler="synchronous")  # dask imports what it computes with
 base, before = peak(), read()

@@ -68,6 +68,17 @@ def test_raw_arrays_pass_through() -> None:
     assert pixel_size_nm(own) == 0.3, "the input must not change"
 
 
+@pytest.mark.parametrize("dtype", [">u2", ">f4", "float16", "longdouble"])
+@pytest.mark.parametrize("lazy", [False, True])
+def test_arrays_become_native(dtype: str, lazy: bool) -> None:
+    frames = np.asfortranarray(np.arange(60).reshape(3, 4, 5).astype(dtype))
+    frames.flags.writeable = False
+    movie = open_movie(da.from_array(frames) if lazy else frames)
+    assert movie.dtype.isnative and movie.dtype.itemsize in (2, 4, 8) and movie.dtype.str != "<f2"
+    np.testing.assert_array_equal(movie.values, frames)
+    assert movie.attrs["source"] == "array"
+
+
 def test_a_list_gives_a_list(tmp_path: Path) -> None:
     frames = np.ones((3, 4, 5), np.uint8)
     np.save(tmp_path / "a.npy", frames)

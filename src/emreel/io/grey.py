@@ -37,15 +37,27 @@ def grey_from_channels(channels: npt.NDArray[Any], *, where: str, lossy: bool = 
     return grey
 
 
-def grey_palette(colours: npt.NDArray[Any], *, where: str) -> npt.NDArray[Any]:
-    """The grey value of every palette entry; `colours` of shape (3, entries).
+def grey_palette(colours: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The grey value of every palette entry, -1 for entries of real colour; `colours` of shape (3, entries).
+
+    A camera's palette is often grey but for the twenty colours that Windows kept for itself, which no pixel uses.
+    """
+    values = colours.astype(np.int64)
+    grey = (values[0] == values[1]) & (values[1] == values[2])
+    return np.where(grey, values[0] >> 8 if values.shape[1] <= 256 else values[0], -1)
+
+
+def look_up(indices: npt.NDArray[Any], palette: npt.ArrayLike, *, where: str) -> npt.NDArray[Any]:
+    """Grey values of a picture of palette indices.
 
     Raises
     ------
-    ReaderError : the palette holds real colour.
+    ReaderError : a pixel has a real colour.
     """
-    if not (np.array_equal(colours[0], colours[1]) and np.array_equal(colours[1], colours[2])):
+    picture: npt.NDArray[Any] = np.asarray(palette)[indices]
+    if picture.min(initial=0) < 0:
         raise ReaderError(
-            f"{where} has a palette of real colours; wanted grey counts. Save it in grey, without a colour table."
+            f"{where} is in colour: its palette has colours that its pixels use; wanted grey counts. "
+            "Open the recorded data instead, or convert it to grey yourself."
         )
-    return np.ascontiguousarray(colours[0])
+    return picture.astype(indices.dtype)

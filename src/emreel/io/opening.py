@@ -127,6 +127,8 @@ def _open_one(source: Any, calibration: Calibration, dataset: str | None) -> xr.
     if isinstance(source, FrameSource):
         return _dress(_raw_source(source), calibration, source.name)
     movie = check_movie(source)
+    if movie.dtype != native_dtype(movie.dtype):
+        movie = movie.astype(native_dtype(movie.dtype))
     if not calibration.is_given:
         return movie
     remade = make_movie(

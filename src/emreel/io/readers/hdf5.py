@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import io
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import h5py
@@ -36,16 +39,60 @@ def open_raw(path: str, dataset: str | None) -> RawMovie:
 
 
 def open_file(path: str) -> h5py.File:
-    """Open for reading; the error for a cut file says so."""
+    """Open for reading. A cut file is opened as if zeros followed; `frames_of` counts what is really there.
+
+    Raises
+    ------
+    ReaderError : no HDF5, or cut so that its index is lost.
+    """
     try:
         return h5py.File(path, "r")
     except OSError as error:
-        if "truncated" in str(error):
+        promised = re.search(r"stored_eof = (\d+)", str(error))
+        if promised is None:
+            raise ReaderError(f"{path} is not an HDF5 file, or a damaged one: {error}.") from error
+        try:
+            return h5py.File(PaddedFile(path, int(promised[1])), "r")
+        except (OSError, RuntimeError) as second:
             raise ReaderError(
-                f"{path} is cut: {str(error).split('(')[-1].rstrip(')')}. HDF5 keeps its index all over the file; "
-                "copy it again, or repair it with h5clear and h5repack."
-            ) from error
-        raise ReaderError(f"{path} is not an HDF5 file, or a damaged one: {error}.") from error
+                f"{path} is cut: it has {os.path.getsize(path)} of {promised[1]} bytes, and its index is lost. "
+                "Copy it again."
+            ) from second
+
+
+class PaddedFile(io.RawIOBase):
+    """A cut file with zeros in place of what is missing."""
+
+    def __init__(self, path: str, size: int) -> None:
+        super().__init__()
+        self._file = Path(path).open("rb")  # noqa: SIM115 - closed with this object
+        self._size = size
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), max(self._size - self._at, 0))
+        self._file.seek(self._at)
+        data = self._file.read(wanted)
+        buffer[:wanted] = data + bytes(wanted - len(data))
+        self._at += wanted
+        return wanted
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def list_arrays(file: h5py.File) -> list[Candidate]:
@@ -85,24 +132,45 @@ def frames_of(path: str, array: Any, axes: AxisMap) -> tuple[Hdf5Frames, int]:
 
 def _count_written(path: str, array: Any, axes: AxisMap, declared: int) -> int:
     """Frames before a tail for which the file holds no bytes."""
+    size = os.path.getsize(path)
     if array.chunks is None:
-        if array.id.get_offset() is None and array.id.get_storage_size() == 0:
-            raise ReaderError(f"{path}, {array.name} declares {declared} frames, but none was written.")
+        readable = _count_contiguous(array, axes, declared, size)
+    else:
+        readable = _count_chunked(array, axes, declared, size)
+    if readable < 1:
+        raise ReaderError(f"{path}, {array.name} declares {declared} frames, but not one whole frame was written.")
+    return readable
+
+
+def _count_contiguous(array: Any, axes: AxisMap, declared: int, size: int) -> int:
+    first = array.id.get_offset()
+    if first is None:  # compact, inside the header; or never written
+        return declared if array.id.get_storage_size() else 0
+    there = max(size - first, 0)
+    if array.nbytes <= there:
         return declared
-    if axes.time is None or array.id.get_num_chunks() == math.prod(
-        math.ceil(n / piece) for n, piece in zip(array.shape, array.chunks, strict=True)
-    ):
-        return declared
-    last = -1
+    return min(declared, there // (array.nbytes // declared)) if axes.time == 0 else 0
+
+
+def _count_chunked(array: Any, axes: AxisMap, declared: int, size: int) -> int:
+    """Up to the last chunk that was written; of those, up to the first that the cut file lacks."""
+    last, lost = -1, array.shape[axes.time] if axes.time is not None else 1
 
     def see(chunk: Any) -> None:
-        nonlocal last
-        last = max(last, int(chunk.chunk_offset[axes.time]))
+        nonlocal last, lost
+        row = int(chunk.chunk_offset[axes.time]) if axes.time is not None else 0
+        last = max(last, row)
+        if chunk.byte_offset + chunk.size > size:
+            lost = min(lost, row)
 
-    array.id.chunk_iter(see)
+    try:
+        array.id.chunk_iter(see)
+    except RuntimeError:  # the index of the chunks lies in what is missing
+        return 0
     if last < 0:
-        raise ReaderError(f"{path}, {array.name} declares {declared} frames, but not one chunk was written.")
-    return min(last + int(array.chunks[axes.time]), declared)
+        return 0
+    piece = int(array.chunks[axes.time]) if axes.time is not None else 1
+    return int(min(last + piece, lost, declared))
 
 
 def _calibration(array: Any, axes: AxisMap) -> tuple[npt.NDArray[np.float64] | None, float | None]:
@@ -168,6 +236,6 @@ class Hdf5Frames(FrameBlocks):
 
     def read(self, frames: range, rows: slice, columns: slice) -> npt.NDArray[Any]:
         wanted, backward = forward(frames)
-        with h5py.File(self.path, "r") as file:
+        with open_file(self.path) as file:
             block = self.axes.to_movie(np.asarray(file[self.name][self.axes.key(wanted, rows, columns)]))
         return block[::-1] if backward else block

@@ -1,8 +1,8 @@
 """TIFF stacks, page by page: ImageJ, OME and plain, BigTIFF, compressed or not, whole or cut.
 
 Uncompressed stacks are read in place. Calibration is taken from ImageJ (``unit``, ``finterval``), OME
-(``PhysicalSizeX``, ``DeltaT``, ``TimeIncrement``) and FEI headers only: the resolution tag of a plain TIFF is a
-printing resolution and says nothing about the specimen.
+(``PhysicalSizeX``, ``DeltaT``, ``TimeIncrement``), FEI, Zeiss and Olympus headers only: the resolution tag of a
+plain TIFF is a printing resolution and says nothing about the specimen.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tifffile
 
 from emreel.io.errors import ReaderError
 from emreel.io.frames import FrameBlocks, Part, RawFrames, RawMovie, count_readable, file_stamp, part_from_offsets
-from emreel.io.grey import grey_from_channels, grey_palette
+from emreel.io.grey import grey_from_channels, grey_palette, look_up
 from emreel.io.readers.tiff_calibration import Calibration, read_calibration
 from emreel.io.readers.tiff_pages import PageEntry, walk_pages
 from emreel.movie import MAX_FRAME_PIXELS
@@ -84,10 +84,9 @@ class _Keyframe:
             raise ReaderError(f"{path} has pages of shape {shape}; wanted (y, x). Save one plane a page.")
         palette = None
         if page.photometric == _PALETTE and page.colormap is not None:
-            values = grey_palette(page.colormap, where=path)
-            ramp = np.arange(values.size, dtype=np.int64)
-            scaled = (values >> 8).astype(np.int64) if values.size == 256 else values.astype(np.int64)
-            palette = None if np.array_equal(scaled, ramp) else tuple(int(v) for v in scaled)
+            values = grey_palette(page.colormap)
+            is_ramp = np.array_equal(values, np.arange(values.size))
+            palette = None if is_ramp else tuple(int(value) for value in values)
         plain = (
             not coloured
             and palette is None
@@ -101,7 +100,7 @@ class _Keyframe:
             dtype=dtype,
             stored=dtype.newbyteorder(page.parent.byteorder).str,
             plain=plain,
-            safe=not coloured and page.compression in _ALWAYS_DECODED,
+            safe=not coloured and min(palette or (0,)) >= 0 and page.compression in _ALWAYS_DECODED,
             palette=palette,
         )
 
@@ -210,7 +209,7 @@ class TiffPages(FrameBlocks):
                     channels, where=f"{self.path}, page {index}", lossy=page.compression in (6, 7)
                 )
         picture = picture.reshape(self.shape_yx)
-        return picture if self.palette is None else np.asarray(self.palette, self.dtype)[picture]
+        return picture if self.palette is None else look_up(picture, self.palette, where=f"{self.path}, page {index}")
 
     def _with_pillow(self, index: int) -> npt.NDArray[Any]:
         """LZW and JPEG, which tifffile decodes only with a further package."""

@@ -1,4 +1,4 @@
-"""Pixel size and frame times of a TIFF: ImageJ, OME, FEI, and tifffile's own header."""
+"""Pixel size and frame times of a TIFF: ImageJ, OME, FEI, Zeiss, Olympus, and tifffile's own header."""
 
 from __future__ import annotations
 
@@ -36,11 +36,23 @@ def read_calibration(page: Any, path: str) -> Calibration:
     if description.startswith("{"):
         return _from_json(description)
     metadata = {"ImageDescription": description} if description else {}
-    fei = page.tags.get(34682) or page.tags.get(34680)
-    if fei is not None and isinstance(fei.value, Mapping):
-        width = (fei.value.get("Scan") or {}).get("PixelWidth") or (fei.value.get("EScan") or {}).get("PixelWidth")
-        return Calibration(pixel_size_nm=to_nm(width, "m"), original_metadata={**metadata, "fei": fei.value})
-    return Calibration(original_metadata=metadata)
+    vendors = {name: getattr(page.parent, f"{name}_metadata") for name in ("fei", "sem", "sis")}
+    found = {name: value for name, value in vendors.items() if isinstance(value, Mapping)}
+    sizes = [to_nm(value, unit) for value, unit in _vendor_sizes(found)]
+    return Calibration(
+        pixel_size_nm=next((size for size in sizes if size is not None), None),
+        original_metadata={**metadata, **found},
+    )
+
+
+def _vendor_sizes(found: Mapping[str, Mapping[str, Any]]) -> list[tuple[Any, Any]]:
+    """Pixel sizes as FEI (Scan, PixelWidth, m), Zeiss (ap_image_pixel_size) and Olympus (pixelsizex, m) write them."""
+    fei, zeiss, olympus = (found.get(name, {}) for name in ("fei", "sem", "sis"))
+    sizes = [((fei.get(scan) or {}).get("PixelWidth"), "m") for scan in ("Scan", "EScan")]
+    image_pixel: tuple[Any, ...] = tuple(zeiss.get("ap_image_pixel_size") or ())
+    if len(image_pixel) >= 3:
+        sizes.append((image_pixel[1], image_pixel[2]))
+    return [*sizes, (olympus.get("pixelsizex"), "m")]
 
 
 def _from_imagej(page: Any, description: str, path: str) -> Calibration:
