@@ -97,6 +97,7 @@ def test_an_uninterrupted_run_holds_its_data(small: Driver, tmp_path: Path) -> N
     np.testing.assert_array_equal(labels[:1, :, :32], first)
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("how", ["call", "error"])
 def test_death_and_failure_at_every_operation(
     small: Driver, place: Callable[[str], Path], read_files: Any, how: str
@@ -116,6 +117,7 @@ def test_death_and_failure_at_every_operation(
     assert (DIED if how == "call" else FAILED) in outcomes
 
 
+@pytest.mark.timeout(1800)
 def test_kills_at_any_moment_lose_nothing(
     long: Driver, place: Callable[[str], Path], read_files: Any, times: Callable[[int], int]
 ) -> None:
