@@ -1,26 +1,44 @@
-"""The command line: the face over the verbs. It parses, prints and exits; all work is done below."""
+"""The commands, each a few lines over a verb."""
 
 from __future__ import annotations
 
 import contextlib
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from emreel._version import __version__
-from emreel.movie import EmreelError
-from emreel.progress import Event, Note, Progress, StageStarted, StepsDone
+from emreel.cli.options import (
+    AnyPixelOption,
+    BinOption,
+    BreakLockOption,
+    ClustersOption,
+    CommandError,
+    DatasetOption,
+    FramesOption,
+    MovieArgument,
+    MoviesArgument,
+    PixelOption,
+    RecipeOption,
+    ResultArgument,
+    ResultOption,
+    RoiOption,
+    SchedulerOption,
+    TimeOption,
+    WorkersOption,
+    as_tuples,
+    open_options,
+)
+from emreel.cli.report import describe_model, describe_movie, describe_result, out, say, show_progress
+from emreel.progress import Note, Progress
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from emreel.model import Model
     from emreel.recipe import Recipe
-    from emreel.result import Result
 
 app = typer.Typer(
     name="emreel",
@@ -31,47 +49,10 @@ app = typer.Typer(
     help="Unsupervised segmentation of in-situ electron-microscopy movies.",
 )
 
-FAILED, INTERRUPTED = 1, 130
-
-MovieArgument = Annotated[str, typer.Argument(help="Path, URL, or a name in the catalog.", show_default=False)]
-MoviesArgument = Annotated[
-    list[str], typer.Argument(help="Paths, URLs, or names in the catalog; several share one model.", show_default=False)
-]
-ResultOption = Annotated[Path, typer.Option("-o", "--output", help="The result's folder.", show_default=False)]
-ResultArgument = Annotated[Path, typer.Argument(help="A result's folder.", show_default=False)]
-ClustersOption = Annotated[int | None, typer.Option("-k", "--clusters", help="Number of phases; wins over the recipe.")]
-RecipeOption = Annotated[Path | None, typer.Option("--recipe", help="A recipe, TOML.")]
-PixelOption = Annotated[float | None, typer.Option("--pixel-size-nm", help="Pixel size, where the movie has none.")]
-TimeOption = Annotated[float | None, typer.Option("--frame-time-s", help="Time from frame to frame, s.")]
-FramesOption = Annotated[str | None, typer.Option("--frames", metavar="A:B", help="Frames A to B, B not included.")]
-RoiOption = Annotated[str | None, typer.Option("--roi", metavar="Y0:Y1,X0:X1", help="Region of interest, px.")]
-BinOption = Annotated[str | None, typer.Option("--bin", metavar="T,Y,X", help="Mean over T frames, Y by X pixels.")]
-DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Array inside an HDF5, zarr or npz file.")]
-WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes on this machine.")]
-SchedulerOption = Annotated[str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler.")]
-BreakLockOption = Annotated[bool, typer.Option("--break-lock", help="Take over a lock that another host left.")]
-AnyPixelOption = Annotated[bool, typer.Option("--any-pixel-size", help="Label although the pixel size differs.")]
-
-
-def main(argv: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit: 0 done, 1 an error of emreel's, 2 wrong usage, 130 interrupted."""
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        app(args=None if argv is None else list(argv))
-    except EmreelError as error:
-        _say(f"emreel: error: {error}")
-        sys.exit(FAILED)
-    except SystemExit as stop:
-        if stop.code == INTERRUPTED:
-            _say("emreel: interrupted. Give the same command again to go on.")
-        raise
-    sys.exit(0)
-
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        _out(f"emreel {__version__}")
+        out(f"emreel {__version__}")
         raise typer.Exit
 
 
@@ -104,13 +85,13 @@ def run(
 
     Example: `emreel run heating.mrc -o heating -k 3 --frame-time-s 0.05`
     """
-    opened = _open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
+    opened = open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
     parsed = [_open(movie, opened) for movie in movies]
-    places = [output] if len(movies) == 1 else [output / _short_name(movie) for movie in movies]
+    places = [output] if len(movies) == 1 else [output / (Path(movie.rstrip("/")).stem or "movie") for movie in movies]
     if len(set(places)) < len(places):
         raise CommandError("two of the movies have the same name. Run them one by one, or rename them.")
     chosen = _recipe(recipe, n_clusters)
-    with _engine(workers, scheduler), _progress() as progress:
+    with _engine(workers, scheduler), show_progress() as progress:
         model = _fitted(parsed, places, chosen, progress)
         for name, movie, place in zip(movies, parsed, places, strict=True):
             _label(movie, model, place, progress, {"opened": {"source": name, **opened}}, break_lock)
@@ -137,12 +118,12 @@ def fit(
     """
     from emreel.fit import fit_model
 
-    opened = _open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
+    opened = open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
     parsed = [_open(movie, opened) for movie in movies]
-    with _engine(workers, scheduler), _progress() as progress:
+    with _engine(workers, scheduler), show_progress() as progress:
         model = fit_model(parsed, _recipe(recipe, n_clusters), progress=progress)
     model.save(output)
-    _out(f"{output}: {model.n_clusters} phases, digest {model.digest[:12]}")
+    out(f"{output}: {model.n_clusters} phases, digest {model.digest[:12]}")
 
 
 @app.command()
@@ -168,10 +149,10 @@ def label(
     from emreel.model import Model
 
     loaded = Model.load(model)
-    opened = _open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
+    opened = open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
     parsed = _open(movie, opened)
     known = {"opened": {"source": movie, **opened}}
-    with _engine(workers, scheduler), _progress() as progress:
+    with _engine(workers, scheduler), show_progress() as progress:
         _label(parsed, loaded, output, progress, known, break_lock, any_pixel_size=any_pixel_size)
 
 
@@ -193,12 +174,12 @@ def suggest(
     """
     from emreel.fit import suggest_recipe
 
-    parsed = _open(movie, _open_options(pixel_size_nm, None, frames, roi, bin_tyx, dataset))
+    parsed = _open(movie, open_options(pixel_size_nm, None, frames, roi, bin_tyx, dataset))
     suggested = suggest_recipe(parsed, _recipe(recipe, n_clusters))
     suggested.save(output)
     period = suggested.descriptor.fields.get("period_px")
     found = "no lattice found" if not period else f"lattice period {period:.2f} px"
-    _out(f"{output}: {found}, descriptor '{suggested.descriptor.name}'")
+    out(f"{output}: {found}, descriptor '{suggested.descriptor.name}'")
 
 
 @app.command()
@@ -210,11 +191,11 @@ def info(path: Annotated[str, typer.Argument(help="A movie, a model or a result.
     from emreel.result import is_result
 
     if is_result(path):
-        _describe_result(Path(path))
+        describe_result(Path(path))
     elif (Path(path) / "zarr.json").is_file() and "emreel_model" in (Path(path) / "zarr.json").read_text("utf-8"):
-        _describe_model(Path(path))
+        describe_model(Path(path))
     else:
-        _describe_movie(_open(path, {}))
+        describe_movie(_open(path, {}))
 
 
 @app.command()
@@ -227,12 +208,12 @@ def verify(result: ResultArgument) -> None:
 
     damaged = verify_result(result)
     for damage in damaged:
-        _out(str(damage))
+        out(str(damage))
     missing = len(open_result(result).missing_blocks)
-    _out(f"{result}: {len(damaged)} damaged, {missing} not computed yet")
+    out(f"{result}: {len(damaged)} damaged, {missing} not computed yet")
     if damaged:
-        _say(f"emreel: error: {result} is damaged. Mend it: emreel repair {result}")
-        raise typer.Exit(FAILED)
+        say(f"emreel: error: {result} is damaged. Mend it: emreel repair {result}")
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -255,9 +236,9 @@ def repair(
     if source is None:
         raise CommandError(f"{result} does not tell which movie it was made from. Name it: --movie PATH.")
     opened.pop("source", None)
-    with _engine(workers, scheduler), _progress() as progress:
+    with _engine(workers, scheduler), show_progress() as progress:
         n_damaged = repair_result(result, _open(source, opened), break_lock=break_lock, progress=progress)
-    _out(f"{result}: {n_damaged} damaged blocks computed again")
+    out(f"{result}: {n_damaged} damaged blocks computed again")
 
 
 @app.command()
@@ -275,7 +256,7 @@ def export(
     from emreel.view.export import export_result
 
     export_result(open_result(result), to, output, overwrite=overwrite)
-    _out(str(output))
+    out(str(output))
 
 
 @app.command()
@@ -307,16 +288,12 @@ def demo(output: ResultOption = Path("demo")) -> None:
     from emreel.recipe import Recipe
 
     movie = open_movie("amorphous_front")
-    with _engine(None, None), _progress() as progress:
+    with _engine(None, None), show_progress() as progress:
         model = _fitted([movie], [output], Recipe().with_clusters(4), progress)
         _label(movie, model, output, progress, {"opened": {"source": "amorphous_front"}}, False)
 
 
 # ------------------------------------------------------------------------------------------------ inside
-
-
-class CommandError(EmreelError, ValueError):
-    """Options that do not fit together."""
 
 
 def _fitted(movies: Sequence[xr.DataArray], places: Sequence[Path], recipe: Recipe, progress: Progress) -> Model:
@@ -367,56 +344,9 @@ def _label(
 def _open(source: str, options: dict[str, Any]) -> xr.DataArray:
     from emreel.io import open_movie
 
-    options = {key: _pairs(value) if key in ("frames", "roi", "bin") else value for key, value in options.items()}
+    options = {key: as_tuples(value) if key in ("frames", "roi", "bin") else value for key, value in options.items()}
     movie: xr.DataArray = open_movie(source, **options)
     return movie
-
-
-def _open_options(
-    pixel_size_nm: float | None,
-    frame_time_s: float | None,
-    frames: str | None,
-    roi: str | None,
-    bin_tyx: str | None,
-    dataset: str | None,
-) -> dict[str, Any]:
-    """What a movie is opened with, as plain JSON, so that a result can open its movie again."""
-    options: dict[str, Any] = {
-        "pixel_size_nm": pixel_size_nm,
-        "frame_time_s": frame_time_s,
-        "frames": None if frames is None else _range(frames, "--frames", "A:B"),
-        "roi": None if roi is None else _roi(roi),
-        "bin": None if bin_tyx is None else _bin(bin_tyx),
-        "dataset": dataset,
-    }
-    return {key: value for key, value in options.items() if value is not None}
-
-
-def _range(text: str, option: str, form: str) -> list[int | None]:
-    try:
-        start, stop = (int(part) if part.strip() else None for part in text.split(":"))
-    except ValueError:
-        raise CommandError(f"{option} is {form} in whole numbers, got '{text}'.") from None
-    return [start, stop]
-
-
-def _roi(text: str) -> list[list[int | None]]:
-    parts = text.split(",")
-    if len(parts) != 2:
-        raise CommandError(f"--roi is Y0:Y1,X0:X1 in px, got '{text}'.")
-    return [_range(part, "--roi", "Y0:Y1,X0:X1") for part in parts]
-
-
-def _bin(text: str) -> list[int]:
-    try:
-        t, y, x = (int(part) for part in text.split(","))
-    except ValueError:
-        raise CommandError(f"--bin is T,Y,X in whole numbers, got '{text}'. Write 1,2,2 to bin pixels only.") from None
-    return [t, y, x]
-
-
-def _pairs(value: Any) -> Any:
-    return tuple(_pairs(item) for item in value) if isinstance(value, list | tuple) else value
 
 
 def _recipe(path: Path | None, n_clusters: int | None) -> Recipe:
@@ -426,7 +356,7 @@ def _recipe(path: Path | None, n_clusters: int | None) -> Recipe:
     if n_clusters is None:
         return recipe
     if path is not None and recipe.cluster.n_clusters not in (None, n_clusters):
-        _say(f"emreel: -k {n_clusters} wins over the recipe's n_clusters = {recipe.cluster.n_clusters}")
+        say(f"emreel: -k {n_clusters} wins over the recipe's n_clusters = {recipe.cluster.n_clusters}")
     return recipe.with_clusters(n_clusters)
 
 
@@ -441,91 +371,3 @@ def _engine(workers: int | None, scheduler: str | None) -> Iterator[None]:
     else:
         with engine.local_workers(workers or 1, scheduler=scheduler):
             yield
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Progress]:
-    """A progress bar with rate and time left; plain lines where there is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-    with Bar(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bar:
-        yield _listener(bar, console)
-
-
-def _listener(bar: Any, console: Any) -> Callable[[Event], None]:
-    tasks: dict[str, Any] = {}
-
-    def listen(event: Event) -> None:
-        if isinstance(event, StageStarted):
-            for task in tasks.values():
-                bar.update(task, visible=False)
-            tasks[event.name] = bar.add_task(event.name, total=event.n_steps or None, rate="")
-        elif isinstance(event, StepsDone):
-            speed = bar.tasks[tasks[event.name]].speed
-            rate = "" if not speed else f"{speed:.2g} blocks/s"
-            bar.update(tasks[event.name], completed=event.n_done, rate=rate)
-        else:
-            console.print(event.text, highlight=False, soft_wrap=True)
-
-    return listen
-
-
-def _describe_movie(movie: xr.DataArray) -> None:
-    from emreel.movie import frame_times_s, pixel_size_nm
-
-    times, size = frame_times_s(movie), pixel_size_nm(movie)
-    n_frames, height, width = movie.shape
-    _out(f"movie       {movie.attrs['source']}")
-    _out(f"frames      {n_frames} of {height} x {width} px, {movie.dtype}")
-    _out(f"pixel size  {'unknown' if size is None else f'{size:.6g} nm'}")
-    _out(f"time        {'unknown' if times is None else f'{times[0]:.6g} to {times[-1]:.6g} s'}")
-    if "truncated" in movie.attrs:
-        _out(f"truncated   {movie.attrs['truncated']}")
-
-
-def _describe_model(path: Path) -> None:
-    from emreel.descriptors.registry import describe_descriptor
-    from emreel.model import Model
-
-    model = Model.load(path)
-    size = "unknown" if model.pixel_size_nm is None else f"{model.pixel_size_nm:.6g} nm"
-    _out(f"model       {path}, digest {model.digest}")
-    _out(f"phases      {', '.join(model.label_names)}")
-    _out(f"descriptor  {describe_descriptor(model.descriptor)}")
-    _out(f"pixel size  {size}")
-    _out(f"made by     emreel {model.provenance.emreel_version} with {model.provenance.recipe}")
-    for movie in model.provenance.movies:
-        _out(f"fitted on   {movie['source']} {tuple(movie['shape_tyx'])}, digest {movie['digest'][:12]}")
-
-
-def _describe_result(path: Path) -> None:
-    from emreel.result import open_result, read_facts
-
-    result: Result = open_result(path)
-    facts = read_facts(path)
-    n_frames, height, width = result.label.shape
-    _out(f"result      {path}")
-    _out(f"frames      {n_frames} of {height} x {width} px, {len(result.missing_blocks)} blocks not computed yet")
-    movie = facts["provenance"].get("movie", {})
-    _out(f"movie       {movie.get('source')}, digest {str(movie.get('digest'))[:12]}")
-    _describe_model(path / "model.zarr")
-
-
-def _short_name(movie: str) -> str:
-    return Path(movie.rstrip("/")).stem or "movie"
-
-
-def _interrupt(signum: int, frame: Any) -> None:
-    raise KeyboardInterrupt
-
-
-def _out(text: str) -> None:
-    typer.echo(text)
-
-
-def _say(text: str) -> None:
-    typer.echo(text, err=True)
