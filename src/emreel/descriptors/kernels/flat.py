@@ -43,6 +43,15 @@ def copy(out: Array, a: Array) -> None:
 
 
 @kernel
+def any_positive(a: Array) -> bool:
+    """Whether an element is above 0."""
+    for e in range(a.size):  # noqa: SIM110 (no generators in compiled code)
+        if a[e] > 0:
+            return True
+    return False
+
+
+@kernel
 def add(out: Array, a: Array) -> None:
     """out += a."""
     for e in range(out.size):
@@ -113,6 +122,12 @@ def n_levels(length: int) -> int:
     return 2 + (max(length, 1).bit_length() - 1) // 2
 
 
+#: For calls of `sum_windows`: numba compiles it anew for every plain constant, but not for these.
+NEXT: Any = np.int64(1)
+WITH_TAIL: Any = np.bool_(True)
+NO_TAIL: Any = np.bool_(False)
+
+
 @kernel
 def sum_windows(out: Array, work: Array, length: int, step: int, with_tail: bool) -> None:
     """out[e] = sum of work[0, e + u step] over u < length, and work[1, e + length step] where asked for.
@@ -125,7 +140,8 @@ def sum_windows(out: Array, work: Array, length: int, step: int, with_tail: bool
     n_terms, position, width, level, rest = 0, 0, 1, 0, length
     while rest > 0:
         for _ in range(rest % 4):
-            at[n_terms] = level, position * step
+            at[n_terms, 0] = level
+            at[n_terms, 1] = position * step
             n_terms += 1
             position += width
         rest //= 4
@@ -136,7 +152,8 @@ def sum_windows(out: Array, work: Array, length: int, step: int, with_tail: bool
                  source[2 * jump : 2 * jump + m], source[3 * jump : 3 * jump + m])  # fmt: skip
             level, width = row, 4 * width
     if with_tail:
-        at[n_terms] = 1, length * step
+        at[n_terms, 0] = 1
+        at[n_terms, 1] = length * step
         n_terms += 1
     done = _start_sum(out, work, at, n_terms)
     while done < n_terms:
@@ -232,17 +249,40 @@ def add_scaled4(out: Array, a0: Array, a1: Array, a2: Array, a3: Array, factors:
         out[e] = total
 
 
-@kernel
-def add_products(out: Array, a: Array, b: Array) -> None:
-    """out += a b, in float64."""
-    for e in range(out.size):
-        out[e] += np.float64(a[e]) * np.float64(b[e])
+#: Length of the pieces that `add_joint_sums` works on. Sums that lie a constant apart in one array are known not to
+#: overlap, so a loop may write six of them.
+PIECE = 512
 
 
 @kernel
-def add_weighted_squares(total: Array, squares: Array, a: Array, weight: Array) -> None:
-    """total += w a, squares += w a a, in float64."""
-    for e in range(total.size):
-        value = np.float64(a[e]) * np.float64(weight[e])
-        total[e] += value
-        squares[e] += value * np.float64(a[e])
+def add_joint_sums1(sums: Array, n: int, xa: Array, wa: Array, xb: Array, wb: Array) -> None:
+    """Add to the six sums of a pair, each n <= PIECE long and PIECE apart: w, w a, w a a, w b, w b b, w a b.
+
+    w = wa wb; weights are 0 or 1, and a, b are 0 where their weight is. All in float64.
+    """
+    for e in range(n):
+        u, a, v, b = np.float64(wa[e]), np.float64(xa[e]), np.float64(wb[e]), np.float64(xb[e])
+        p, q = a * v, b * u
+        sums[e] += u * v
+        sums[e + PIECE] += p
+        sums[e + 2 * PIECE] += p * a
+        sums[e + 3 * PIECE] += q
+        sums[e + 4 * PIECE] += q * b
+        sums[e + 5 * PIECE] += a * b
+
+
+@kernel
+def add_joint_sums2(
+    sums: Array, n: int, xa: Array, wa: Array, xb: Array, wb: Array, xc: Array, wc: Array, xd: Array, wd: Array
+) -> None:  # fmt: skip
+    """`add_joint_sums1` of the pair (a, b), then of (c, d)."""
+    for e in range(n):
+        u, a, v, b = np.float64(wa[e]), np.float64(xa[e]), np.float64(wb[e]), np.float64(xb[e])
+        r, c, s, d = np.float64(wc[e]), np.float64(xc[e]), np.float64(wd[e]), np.float64(xd[e])
+        p, q, g, h = a * v, b * u, c * s, d * r
+        sums[e] = (sums[e] + u * v) + r * s
+        sums[e + PIECE] = (sums[e + PIECE] + p) + g
+        sums[e + 2 * PIECE] = (sums[e + 2 * PIECE] + p * a) + g * c
+        sums[e + 3 * PIECE] = (sums[e + 3 * PIECE] + q) + h
+        sums[e + 4 * PIECE] = (sums[e + 4 * PIECE] + q * b) + h * d
+        sums[e + 5 * PIECE] = (sums[e + 5 * PIECE] + a * b) + c * d

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from emreel.descriptors.kernels.flat import (
+    NEXT,
+    NO_TAIL,
     Array,
     add,
     add2,
@@ -206,7 +208,7 @@ def patch_statistics(
                 add_squares(blocks[0, rx, :area], blocks[1, rx, :area], planes[at : at + area])
             for moment in range(2):
                 copy(work[0], blocks[moment, rx])
-                sum_windows(inner[moment, rx, :area], work, whole, pitch, False)
+                sum_windows(inner[moment, rx, :area], work, whole, pitch, NO_TAIL)
     chunk = sums.shape[2]
     n_pixels = float(side * side)
     end = ((n_rows * stride - side) // stride + 1) * pitch
@@ -224,7 +226,7 @@ def patch_statistics(
                     copy(row, columns[moment, 0, :n])
                     for rx in range(1, stride):
                         add(row, columns[moment, rx, :n])
-                    sum_windows(inside[:n], work, whole, 1, False)
+                    sum_windows(inside[:n], work, whole, NEXT, NO_TAIL)
                 for rx in range(stride):
                     _sum_columns(sums[moment, rx, :n], columns[moment], work[0], inside, rx, side, stride)
             for rx in range(stride):

@@ -19,15 +19,18 @@ import numpy as np
 
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels.flat import (
+    NEXT,
+    PIECE,
+    WITH_TAIL,
     Array,
     add,
-    add2,
     add_distance1,
     add_distance3,
-    add_products,
+    add_joint_sums1,
+    add_joint_sums2,
     add_scaled,
     add_scaled4,
-    add_weighted_squares,
+    any_positive,
     copy,
     distance1_onto,
     distance3_onto,
@@ -35,6 +38,7 @@ from emreel.descriptors.kernels.flat import (
     kernel,
     n_levels,
     sum2,
+    sum4,
     sum_windows,
 )  # fmt: skip
 from emreel.descriptors.kernels.planes import (
@@ -170,10 +174,10 @@ def _sum_distances(
             sum2(whole, rows, cols)
             add(cols, corner)
             _add_distances(whole, planes, at_a, at_b, bounds[3], bounds[4], start)
-            sum_windows(bands[1, start : start + n], rims, blocks, 1, True)
+            sum_windows(bands[1, start : start + n], rims, blocks, NEXT, WITH_TAIL)
         else:
             _distances_onto(whole, nothing, planes, at_a, at_b, bounds[3], bounds[4], start)
-        sum_windows(bands[0, start : start + n], pieces, blocks, 1, rest > 0)
+        sum_windows(bands[0, start : start + n], pieces, blocks, NEXT, rest > 0)
     sum_windows(out, bands, blocks, pitch, rest > 0)
 
 
@@ -189,93 +193,86 @@ def _joint_correlation(n: float, s1: float, q1: float, s2: float, q2: float, c: 
 
 
 @kernel
-def _correlate_carefully(
-    out: Array,
-    planes: Array,
-    weights: Array,
-    at_a: Array,
-    at_b: Array,
-    bounds: Array,
-    row0: int,
-    row1: int,
-    n_cols: int,
-    side: int,
-    stride: int,
-    pitch: int,
-    pieces: Array,
-    bands: Array,
-    sums: Array,
-    work: Array,
+def _joint_block_sums(
+    out: Array, sums: Array, planes: Array, weights: Array, at_a: Array, at_b: Array, q0: int, q1: int, start: int
 ) -> None:
-    """Replace the undecided points of grid rows [row0, row1): float64, jointly valid pixels only."""
-    blocks, rest = side // stride, side % stride
-    n_out = (row1 - row0) * pitch
-    n_in = n_out + (blocks + (1 if rest > 0 else 0)) * pitch
-    chunk = pieces.shape[2] - (blocks + 3) * pitch
-    for start in range(0, n_in, chunk):
-        n = min(chunk, n_in - start)
-        for group in range(4):
-            for moment in range(6):
-                fill(pieces[group, moment, :n], 0.0)
-            part = pieces[group]
-            for q in range(bounds[group], bounds[group + 1]):
-                a, b = at_a[q] + row0 * pitch + start, at_b[q] + row0 * pitch + start
-                xa, xb, wa, wb = planes[a : a + n], planes[b : b + n], weights[a : a + n], weights[b : b + n]
-                add_products(part[0, :n], wa, wb)
-                add_weighted_squares(part[1, :n], part[2, :n], xa, wb)
-                add_weighted_squares(part[3, :n], part[4, :n], xb, wa)
-                add_products(part[5, :n], xa, xb)
+    """out[moment] = the six joint sums over the pairs q0 <= q < q1, from element ``start`` of the planes on."""
+    for first in range(0, out.shape[1], PIECE):
+        n = min(PIECE, out.shape[1] - first)
+        fill(sums, 0.0)
+        held = -1
+        for q in range(q0, q1):
+            a, b = at_a[q] + start + first, at_b[q] + start + first
+            if not (any_positive(weights[a : a + n]) and any_positive(weights[b : b + n])):
+                continue  # beyond the frame
+            if held < 0:
+                held = q
+                continue
+            c, d = at_a[held] + start + first, at_b[held] + start + first
+            add_joint_sums2(
+                sums, n, planes[c : c + n], weights[c : c + n], planes[d : d + n], weights[d : d + n],
+                planes[a : a + n], weights[a : a + n], planes[b : b + n], weights[b : b + n],
+            )  # fmt: skip
+            held = -1
+        if held >= 0:
+            c, d = at_a[held] + start + first, at_b[held] + start + first
+            add_joint_sums1(sums, n, planes[c : c + n], weights[c : c + n], planes[d : d + n], weights[d : d + n])
         for moment in range(6):
-            corner, rows = pieces[0, moment, :n], pieces[1, moment, :n]
-            cols, whole = pieces[2, moment, :n], pieces[3, moment, :n]
-            if rest > 0:
-                add2(whole, rows, cols)
-                add(whole, corner)
-                add(cols, corner)
-                copy(work[0, :n], rows)
-                add(work[0, :n], corner)
-                copy(work[1, :n], corner)
-                sum_windows(bands[1, moment, start : start + n], work, blocks, 1, True)
-                copy(work[1, :n], cols)
-            copy(work[0, :n], whole)
-            sum_windows(bands[0, moment, start : start + n], work, blocks, 1, rest > 0)
-    for moment in range(6):
-        copy(work[0, :n_in], bands[0, moment, :n_in])
-        if rest > 0:
-            copy(work[1, :n_in], bands[1, moment, :n_in])
-        sum_windows(sums[moment, :n_out], work, blocks, pitch, rest > 0)
-    n_least = max(2.0, MIN_VALID_PART * side * side)
-    for row in range(row0, row1):
-        for col in range(n_cols):
-            e = row * pitch + col
-            if out[e] > np.float32(1.5):
-                f = e - row0 * pitch
-                out[e] = _joint_correlation(
-                    sums[0, f], sums[1, f], sums[2, f], sums[3, f], sums[4, f], sums[5, f], n_least
-                )
+            copy(out[moment, first : first + n], sums[moment * PIECE : moment * PIECE + n])
 
 
 @kernel
-def _mend(
-    out: Array, planes: Array, weights: Array, corner: Array, n_grid_rows: int, n_cols: int, side: int, stride: int,
-    n_rows: int, pitch: int, pieces: Array, bands: Array, sums: Array, work: Array,
+def _correlate_carefully(
+    out: Array, planes: Array, weights: Array, corner: Array, row0: int, row1: int, n_cols: int,
+    side: int, stride: int, n_rows: int, pitch: int, bands: Array, columns: Array, work: Array,
 ) -> None:  # fmt: skip
-    """Find the runs of grid rows with undecided points and compute those again."""
+    """Replace the undecided points of grid rows [row0, row1): float64, jointly valid pixels only."""
+    blocks, rest = side // stride, side % stride
     at_a, at_b = np.empty(stride * stride, np.int64), np.empty(stride * stride, np.int64)
     bounds = np.empty(5, np.int64)
-    _list_block_pixels(at_a, at_b, bounds, corner, side % stride, stride, n_rows, pitch)
-    first, last = -1, -1
-    for row in range(n_grid_rows + 1):
-        if row < n_grid_rows and _count_undecided(out[row * pitch : row * pitch + n_cols]) > 0:
-            if first < 0:
-                first = row
-            last = row
-        elif first >= 0 and (row == n_grid_rows or row - last > side // stride):
-            _correlate_carefully(
-                out, planes, weights, at_a, at_b, bounds, first, last + 1, n_cols, side, stride, pitch,
-                pieces, bands, sums, work,
-            )  # fmt: skip
-            first = -1
+    _list_block_pixels(at_a, at_b, bounds, corner, rest, stride, n_rows, pitch)
+    sums = np.empty(6 * PIECE)
+    n_out = (row1 - row0) * pitch
+    n_in = n_out + (blocks + (1 if rest > 0 else 0)) * pitch
+    for group in range(4):
+        _joint_block_sums(
+            bands[group, :, :n_in], sums, planes, weights, at_a, at_b, bounds[group], bounds[group + 1], row0 * pitch
+        )
+    for moment in range(6):
+        of_corner, of_rows = bands[0, moment, :n_in], bands[1, moment, :n_in]
+        of_cols, whole = bands[2, moment, :n_in], bands[3, moment, :n_in]
+        if rest > 0:
+            copy(work[1, :n_in], of_corner)
+            sum2(work[0, :n_in], of_cols, of_corner)
+            sum_windows(columns[1, :n_out], work, blocks, pitch, WITH_TAIL)
+            sum4(work[0, :n_in], of_corner, of_rows, of_cols, whole)
+            sum2(work[1, :n_in], of_rows, of_corner)
+        else:
+            copy(work[0, :n_in], whole)
+        sum_windows(columns[0, :n_out], work, blocks, pitch, rest > 0)
+        sum_windows(bands[0, moment, :n_out], columns, blocks, NEXT, rest > 0)
+    n_least = max(2.0, MIN_VALID_PART * side * side)
+    for row in range(row1 - row0):
+        for col in range(n_cols):
+            e, f = (row0 + row) * pitch + col, row * pitch + col
+            if out[e] > np.float32(1.5):
+                out[e] = _joint_correlation(
+                    bands[0, 0, f], bands[0, 1, f], bands[0, 2, f], bands[0, 3, f], bands[0, 4, f], bands[0, 5, f],
+                    n_least,
+                )  # fmt: skip
+
+
+@kernel
+def _find_undecided(runs: Array, out: Array, n_grid_rows: int, n_cols: int, pitch: int, gap: int) -> int:
+    """Runs of grid rows [first, end) that hold undecided points, and how many; runs ``gap`` rows apart are one."""
+    n_runs = 0
+    for row in range(n_grid_rows):
+        if _count_undecided(out[row * pitch : row * pitch + n_cols]) > 0:
+            if n_runs == 0 or row - runs[n_runs - 1, 1] >= gap:
+                runs[n_runs, 0] = row
+                n_runs += 1
+            runs[n_runs - 1, 1] = row + 1
+    return n_runs
 
 
 @kernel
@@ -354,14 +351,13 @@ class Scratch:
             np.zeros(area, np.float32),
         )
         self.correlations = np.zeros((GROUP, area), np.float32)
+        self.runs = np.zeros((n_rows, 2), np.int64)
         self.masked = False  # whether weights holds zeros
-        self._for_mending = 4, 6, max(1, 384 // pitch) * pitch + slack, area + slack
 
     @cached_property
     def for_mending(self) -> tuple[Array, ...]:
         """Only frames with invalid pixels or huge steps need these."""
-        groups, moments, piece, band = self._for_mending
-        return np.zeros((groups, moments, piece)), np.zeros((2, moments, band)), np.zeros((moments, band)), self.work
+        return np.zeros((4, 6, self.work.shape[1])), np.zeros_like(self.work), self.work
 
 
 _of_thread = threading.local()
@@ -417,10 +413,12 @@ def describe_tiles(
                 *layout, *work.for_distances,
             )  # fmt: skip
             for f in np.flatnonzero(undecided[: len(group)]):
-                _mend(
-                    work.correlations[f], planes, work.weights, group[f], i1 - i0, j1 - j0,
-                    *layout, *work.for_mending,
-                )  # fmt: skip
+                row = work.correlations[f]
+                n_runs = _find_undecided(work.runs, row, i1 - i0, j1 - j0, pitch, side // stride)
+                for first, end in work.runs[:n_runs].tolist():
+                    _correlate_carefully(
+                        row, planes, work.weights, group[f], first, end, j1 - j0, *layout, *work.for_mending
+                    )
             if len(components):
                 _project_group(maps, work.correlations, n, weights)
             else:
