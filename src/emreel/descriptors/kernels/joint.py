@@ -21,8 +21,6 @@ from emreel.descriptors.kernels.flat import (
     copy,
     fill,
     kernel,
-    sum2,
-    sum4,
     sum_windows,
 )  # fmt: skip
 from emreel.descriptors.kernels.planes import FLAT, HUGE, TINY
@@ -45,44 +43,47 @@ def find_undecided(runs: Array, out: Array, n_grid_rows: int, n_cols: int, pitch
 
 
 @kernel
-def _block_sums(
-    out: Array, sums: Array, planes: Array, weights: Array, others: Array, at_a: Array, at_b: Array,
+def _add_pixels(
+    sums: Array, n: int, planes: Array, weights: Array, others: Array, at_a: Array, at_b: Array,
     q0: int, q1: int, start: int,
 ) -> None:  # fmt: skip
-    """out[moment] = the three joint sums over the pairs q0 <= q < q1, from element ``start`` of the planes on."""
-    for first in range(0, out.shape[1], PIECE):
-        n = min(PIECE, out.shape[1] - first)
-        fill(sums, 0.0)
+    """Add the joint sums over the pixels q0 <= q < q1 of a block, n elements from ``start`` on."""
+    held = -1
+    for q in range(q0, q1):
+        a, b = at_a[q] + start, at_b[q] + start
+        if not (any_nonzero(weights[a : a + n]) and any_nonzero(others[b : b + n])):
+            continue  # beyond the frame
+        if held < 0:
+            held = q
+            continue
+        c, d = at_a[held] + start, at_b[held] + start
+        add_joint_sums2(
+            sums, n, planes[c : c + n], weights[c : c + n], others[d : d + n],
+            planes[a : a + n], weights[a : a + n], others[b : b + n],
+        )  # fmt: skip
         held = -1
-        for q in range(q0, q1):
-            a, b = at_a[q] + start + first, at_b[q] + start + first
-            if not (any_nonzero(weights[a : a + n]) and any_nonzero(others[b : b + n])):
-                continue  # beyond the frame
-            if held < 0:
-                held = q
-                continue
-            c, d = at_a[held] + start + first, at_b[held] + start + first
-            add_joint_sums2(
-                sums, n, planes[c : c + n], weights[c : c + n], others[d : d + n],
-                planes[a : a + n], weights[a : a + n], others[b : b + n],
-            )  # fmt: skip
-            held = -1
-        if held >= 0:
-            c, d = at_a[held] + start + first, at_b[held] + start + first
-            add_joint_sums1(sums, n, planes[c : c + n], weights[c : c + n], others[d : d + n])
-        for moment in range(3):
-            copy(out[moment, first : first + n], sums[moment * PIECE : moment * PIECE + n])
+    if held >= 0:
+        c, d = at_a[held] + start, at_b[held] + start
+        add_joint_sums1(sums, n, planes[c : c + n], weights[c : c + n], others[d : d + n])
+
+
+@kernel
+def _keep(bands: Array, row: int, sums: Array, start: int, n: int) -> None:
+    for moment in range(bands.shape[0]):
+        copy(bands[moment, row, start : start + n], sums[moment * PIECE : moment * PIECE + n])
 
 
 @kernel
 def joint_sums(
     out: Array, planes: Array, weights: Array, others: Array, corner: Array, row0: int, side: int, stride: int,
-    n_rows: int, pitch: int, bands: Array, columns: Array, work: Array,
+    n_rows: int, pitch: int, whole: Array, rims: Array, columns: Array,
 ) -> None:  # fmt: skip
     """Sums over the patch a of w_a o_b, x_a o_b and x_a x_a o_b, for grid rows from ``row0`` on.
 
     out : shape (3, grid row times pitch), float64, written. planes (x), weights (w), others (o) : flat, see `planes`.
     corner : (y, x) of patch a, for planes and weights, and of patch b, for others.
+    whole, rims : work for each moment, as `sum_windows` wants it: sums over blocks and over their left-over rows; the
+    same for the left-over columns. columns : work for one moment.
     """
     blocks, rest = side // stride, side % stride
     at_a, at_b = np.empty(stride * stride, np.int64), np.empty(stride * stride, np.int64)
@@ -90,22 +91,24 @@ def joint_sums(
     list_block_pixels(at_a, at_b, bounds, corner, rest, stride, n_rows, pitch)
     sums = np.empty(3 * PIECE)
     n_out = out.shape[1]
-    n = n_out + (blocks + (1 if rest > 0 else 0)) * pitch
-    for group in range(4):
-        part = bands[group, :, :n]
-        _block_sums(part, sums, planes, weights, others, at_a, at_b, bounds[group], bounds[group + 1], row0 * pitch)
-    for moment in range(3):
-        of_corner, of_rows = bands[0, moment, :n], bands[1, moment, :n]
-        of_cols, whole = bands[2, moment, :n], bands[3, moment, :n]
+    n_in = n_out + (blocks + (1 if rest > 0 else 0)) * pitch
+    for start in range(0, n_in, PIECE):
+        n, at = min(PIECE, n_in - start), row0 * pitch + start
+        fill(sums, 0.0)
         if rest > 0:
-            copy(work[1, :n], of_corner)
-            sum2(work[0, :n], of_cols, of_corner)
-            sum_windows(columns[1, :n_out], work, blocks, pitch, WITH_TAIL)
-            sum4(work[0, :n], of_corner, of_rows, of_cols, whole)
-            sum2(work[1, :n], of_rows, of_corner)
-        else:
-            copy(work[0, :n], whole)
-        sum_windows(columns[0, :n_out], work, blocks, pitch, rest > 0)
+            _add_pixels(sums, n, planes, weights, others, at_a, at_b, bounds[0], bounds[1], at)
+            _keep(rims, 1, sums, start, n)
+            _add_pixels(sums, n, planes, weights, others, at_a, at_b, bounds[2], bounds[3], at)
+            _keep(rims, 0, sums, start, n)
+            fill(sums, 0.0)
+            _add_pixels(sums, n, planes, weights, others, at_a, at_b, bounds[0], bounds[2], at)
+            _keep(whole, 1, sums, start, n)
+        _add_pixels(sums, n, planes, weights, others, at_a, at_b, bounds[2] if rest > 0 else 0, bounds[4], at)
+        _keep(whole, 0, sums, start, n)
+    for moment in range(3):
+        sum_windows(columns[0, :n_out], whole[moment], blocks, pitch, rest > 0)
+        if rest > 0:
+            sum_windows(columns[1, :n_out], rims[moment], blocks, pitch, WITH_TAIL)
         sum_windows(out[moment], columns, blocks, NEXT, rest > 0)
 
 

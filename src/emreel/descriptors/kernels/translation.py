@@ -99,7 +99,8 @@ class Scratch:
     @cached_property
     def for_joint_sums(self) -> tuple[Array, ...]:
         """Only frames with invalid pixels or huge steps need these."""
-        return np.zeros((4, 3, self.work.shape[1])), np.zeros_like(self.work), self.work
+        shape = self.work.shape
+        return np.zeros((3, *shape)), np.zeros((3, *shape)), self.work
 
     @cached_property
     def filled(self) -> Array:
