@@ -268,15 +268,23 @@ def correlate_shifts(
 
 def _plan_tiles(shape: tuple[int, int], valid: Mask | None, stride: int, halo: int) -> npt.NDArray[np.int64]:
     """Cut the grid into tiles, also along the lines where the padding beyond the frame begins to be seen."""
-    edges = []
-    for axis, n_points in enumerate(shape):
-        inner = (0, n_points) if valid is None else _untouched(np.any(valid, axis=1 - axis), n_points, stride, halo)
-        cuts = {0, n_points, *inner}
-        cuts.update(range(inner[0], inner[1], TILE_POINTS[axis]))
-        edges.append(sorted(cuts))
-    rows, cols = edges
-    pairs = [(i0, i1, j0, j1) for i0, i1 in pairwise(rows) for j0, j1 in pairwise(cols)]
-    return np.array(pairs, dtype=np.int64)
+    inner = [
+        (0, n_points) if valid is None else _untouched(np.any(valid, axis=1 - axis), n_points, stride, halo)
+        for axis, n_points in enumerate(shape)
+    ]
+    tiles = []
+    for j0, j1 in pairwise(_cuts(shape[1], inner[1], TILE_POINTS[1])):
+        narrow = TILE_POINTS[1] // (j1 - j0) >= 4  # then a taller tile has the same size
+        for i0, i1 in pairwise(_cuts(shape[0], inner[0], TILE_POINTS[0] * (4 if narrow else 1))):
+            tiles.append((i0, i1, j0, j1))
+    return np.array(tiles, dtype=np.int64)
+
+
+def _cuts(n_points: int, inner: tuple[int, int], largest: int) -> list[int]:
+    """Ends of the tiles along an axis: those of the grid, of the part without padding, and even ones within it."""
+    first, end = inner
+    n_parts = max(1, grid_length(end - first, largest))
+    return sorted({0, n_points, end, *(first + k * (end - first) // n_parts for k in range(n_parts))})
 
 
 def _untouched(has_valid: npt.NDArray[Any], n_points: int, stride: int, halo: int) -> tuple[int, int]:

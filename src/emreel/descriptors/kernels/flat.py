@@ -15,6 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 Array = npt.NDArray[Any]
+ZERO = np.float32(0)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -43,10 +44,10 @@ def copy(out: Array, a: Array) -> None:
 
 
 @kernel
-def any_positive(a: Array) -> bool:
-    """Whether an element is above 0."""
+def any_nonzero(a: Array) -> bool:
+    """Whether an element is not 0."""
     for e in range(a.size):  # noqa: SIM110 (no generators in compiled code)
-        if a[e] > 0:
+        if a[e] != 0:
             return True
     return False
 
@@ -185,30 +186,38 @@ def add_squares2(total: Array, squares: Array, a: Array, b: Array) -> None:
 
 @kernel
 def distance1_onto(out: Array, base: Array, a0: Array, b0: Array) -> None:
-    """out = base + (a - b)^2, for one pair."""
+    """out = base + (a - b)^2 for one pair; base where one is NaN."""
     for e in range(out.size):
         d = a0[e] - b0[e]
+        d = d if d == d else ZERO
         out[e] = base[e] + d * d
 
 
 @kernel
 def add_distance1(out: Array, a0: Array, b0: Array) -> None:
-    """out += (a - b)^2, for one pair. (`distance1_onto` must not be given one array twice: no vectors then.)"""
+    """out += (a - b)^2 for one pair; nothing where one is NaN.
+
+    Needed beside `distance1_onto`, which must not be given one array twice: it takes one element at a time then.
+    """
     for e in range(out.size):
         d = a0[e] - b0[e]
+        d = d if d == d else ZERO
         out[e] += d * d
 
 
 @kernel
 def add_distance3(out: Array, a0: Array, b0: Array, a1: Array, b1: Array, a2: Array, b2: Array) -> None:
-    """out += (a - b)^2, for three pairs, one after the other."""
+    """out += (a - b)^2 for three pairs, one after the other; nothing where one is NaN."""
     for e in range(out.size):
         total = out[e]
         d = a0[e] - b0[e]
+        d = d if d == d else ZERO
         total += d * d
         d = a1[e] - b1[e]
+        d = d if d == d else ZERO
         total += d * d
         d = a2[e] - b2[e]
+        d = d if d == d else ZERO
         total += d * d
         out[e] = total
 
@@ -217,14 +226,17 @@ def add_distance3(out: Array, a0: Array, b0: Array, a1: Array, b1: Array, a2: Ar
 def distance3_onto(
     out: Array, base: Array, a0: Array, b0: Array, a1: Array, b1: Array, a2: Array, b2: Array
 ) -> None:  # fmt: skip
-    """out = base + (a - b)^2, for three pairs, one after the other."""
+    """`distance1_onto` for three pairs, one after the other."""
     for e in range(out.size):
         total = base[e]
         d = a0[e] - b0[e]
+        d = d if d == d else ZERO
         total += d * d
         d = a1[e] - b1[e]
+        d = d if d == d else ZERO
         total += d * d
         d = a2[e] - b2[e]
+        d = d if d == d else ZERO
         total += d * d
         out[e] = total
 
@@ -250,39 +262,31 @@ def add_scaled4(out: Array, a0: Array, a1: Array, a2: Array, a3: Array, factors:
 
 
 #: Length of the pieces that `add_joint_sums` works on. Sums that lie a constant apart in one array are known not to
-#: overlap, so a loop may write six of them.
+#: overlap, so a loop may write all of them.
 PIECE = 512
 
 
 @kernel
-def add_joint_sums1(sums: Array, n: int, xa: Array, wa: Array, xb: Array, wb: Array) -> None:
-    """Add to the six sums of a pair, each n <= PIECE long and PIECE apart: w, w a, w a a, w b, w b b, w a b.
-
-    w = wa wb; weights are 0 or 1, and a, b are 0 where their weight is. All in float64.
-    """
+def add_joint_sums1(sums: Array, n: int, a: Array, u: Array, v: Array) -> None:
+    """Add u v, a v and a a v to three sums, each n <= PIECE long and PIECE apart, in float64."""
     for e in range(n):
-        u, a, v, b = np.float64(wa[e]), np.float64(xa[e]), np.float64(wb[e]), np.float64(xb[e])
-        p, q = a * v, b * u
-        sums[e] += u * v
-        sums[e + PIECE] += p
-        sums[e + 2 * PIECE] += p * a
-        sums[e + 3 * PIECE] += q
-        sums[e + 4 * PIECE] += q * b
-        sums[e + 5 * PIECE] += a * b
+        other = np.float64(v[e])
+        value = np.float64(a[e])
+        weighted = value * other
+        sums[e] += np.float64(u[e]) * other
+        sums[e + PIECE] += weighted
+        sums[e + 2 * PIECE] += weighted * value
 
 
 @kernel
 def add_joint_sums2(
-    sums: Array, n: int, xa: Array, wa: Array, xb: Array, wb: Array, xc: Array, wc: Array, xd: Array, wd: Array
+    sums: Array, n: int, a0: Array, u0: Array, v0: Array, a1: Array, u1: Array, v1: Array
 ) -> None:  # fmt: skip
-    """`add_joint_sums1` of the pair (a, b), then of (c, d)."""
+    """`add_joint_sums1` of the first three arrays, then of the others."""
     for e in range(n):
-        u, a, v, b = np.float64(wa[e]), np.float64(xa[e]), np.float64(wb[e]), np.float64(xb[e])
-        r, c, s, d = np.float64(wc[e]), np.float64(xc[e]), np.float64(wd[e]), np.float64(xd[e])
-        p, q, g, h = a * v, b * u, c * s, d * r
-        sums[e] = (sums[e] + u * v) + r * s
-        sums[e + PIECE] = (sums[e + PIECE] + p) + g
-        sums[e + 2 * PIECE] = (sums[e + 2 * PIECE] + p * a) + g * c
-        sums[e + 3 * PIECE] = (sums[e + 3 * PIECE] + q) + h
-        sums[e + 4 * PIECE] = (sums[e + 4 * PIECE] + q * b) + h * d
-        sums[e + 5 * PIECE] = (sums[e + 5 * PIECE] + a * b) + c * d
+        other0, other1 = np.float64(v0[e]), np.float64(v1[e])
+        value0, value1 = np.float64(a0[e]), np.float64(a1[e])
+        weighted0, weighted1 = value0 * other0, value1 * other1
+        sums[e] = (sums[e] + np.float64(u0[e]) * other0) + np.float64(u1[e]) * other1
+        sums[e + PIECE] = (sums[e + PIECE] + weighted0) + weighted1
+        sums[e + 2 * PIECE] = (sums[e + 2 * PIECE] + weighted0 * value0) + weighted1 * value1

@@ -43,52 +43,59 @@ def slack_of(side: int, stride: int, pitch: int) -> int:
 
 
 @kernel
-def _count_bad(row: Array) -> int:
+def _count_bad(frame: Array, y0: int, y1: int, x0: int, x1: int) -> int:
+    """How many pixels of a rectangle are not finite."""
     count = 0
-    for x in range(row.size):
-        count += not (abs(row[x]) <= LARGEST)
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            count += not (abs(frame[y, x]) <= LARGEST)
+    return count
+
+
+@kernel
+def _count_invalid(valid: Array, y0: int, y1: int, x0: int, x1: int) -> int:
+    count = 0
+    for y in range(y0, y1):
+        for x in range(x0, x1):
+            count += not valid[y, x]
     return count
 
 
 @kernel
 def split_frame(
-    planes: Array, weights: Array, padded: Array, valid: Array, y0: int, x0: int, stride: int, n_rows: int, pitch: int
-) -> int:
-    """Copy the tile whose corner is pixel (y0, x0) into planes; invalid and non-finite pixels become NaN.
+    planes: Array, weights: Array, padded: Array, valid: Array, y0: int, y1: int, x0: int, x1: int,
+    stride: int, n_rows: int, pitch: int,
+) -> int:  # fmt: skip
+    """Copy rows [y0, y1) and columns [x0, x1) into planes; invalid and non-finite pixels become NaN.
 
     ``weights`` gets 1 for valid pixels and 0 for others, but only if there are others.
-    ``valid`` may be empty (all valid). Returns how many of the frame's pixels in the tile are invalid.
+    ``valid`` may be empty (all valid). Returns how many of the pixels are invalid.
     """
-    height, width = padded.shape
-    area = n_rows * pitch
+    masked = valid.size > 0 and _count_invalid(valid, y0, y1, x0, x1) > 0
+    plain = not masked and _count_bad(padded, y0, y1, x0, x1) == 0
     n_bad = 0
-    for y in range(y0, min(y0 + n_rows * stride, height)):
+    for y in range(y0, y1):
         for rx in range(stride):
-            start = ((y - y0) % stride * stride + rx) * area + (y - y0) // stride * pitch
-            for col in range(min(pitch, max(0, -(-(width - x0 - rx) // stride)))):
-                planes[start + col] = padded[y, x0 + col * stride + rx]
-        n_bad += _count_bad(padded[y, x0 : x0 + pitch * stride])
-        if valid.size > 0:
-            for x in range(x0, min(x0 + pitch * stride, width)):
-                n_bad += not valid[y, x]
-    if n_bad == 0:
-        return 0
-    for e in range(stride * stride * area):
-        weights[e] = 1.0
-    for y in range(y0, min(y0 + n_rows * stride, height)):
-        for x in range(x0, min(x0 + pitch * stride, width)):
-            if (valid.size > 0 and not valid[y, x]) or not (abs(padded[y, x]) <= LARGEST):
-                at = index_of(y - y0, x - x0, stride, n_rows, pitch)
-                planes[at] = np.nan
-                weights[at] = 0.0
+            start = (((y - y0) % stride * stride + rx) * n_rows + (y - y0) // stride) * pitch
+            n_cols = (x1 - x0 - rx + stride - 1) // stride
+            if plain:
+                for col in range(n_cols):
+                    planes[start + col] = padded[y, x0 + col * stride + rx]
+                continue
+            for col in range(n_cols):
+                value = padded[y, x0 + col * stride + rx]
+                good = abs(value) <= LARGEST and (not masked or valid[y, x0 + col * stride + rx])
+                planes[start + col] = value if good else np.float32(np.nan)
+                weights[start + col] = np.float32(1.0) if good else np.float32(0.0)
+                n_bad += not good
     return n_bad
 
 
 @kernel
-def clear_invalid(planes: Array, weights: Array) -> None:
-    """Set invalid pixels from NaN to 0."""
+def fill_invalid(filled: Array, planes: Array) -> None:
+    """filled = planes, with 0 for invalid pixels (NaN)."""
     for e in range(planes.size):
-        planes[e] = planes[e] if weights[e] > np.float32(0.0) else np.float32(0.0)
+        filled[e] = planes[e] if planes[e] == planes[e] else np.float32(0.0)
 
 
 @kernel
