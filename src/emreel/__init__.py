@@ -1,5 +1,69 @@
-"""emreel: unsupervised segmentation of in-situ electron-microscopy movies."""
+"""emreel: unsupervised segmentation of in-situ electron-microscopy movies.
+
+>>> import emreel as er
+>>> scene = er.synthetic.AmorphousFront(shape_yx=(128, 128), n_frames=6, seed=1)
+>>> movie = er.open_movie(scene)
+>>> model = er.fit_model(movie, n_clusters=3)
+>>> model.label(movie[0].values).shape
+(128, 128)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from emreel._version import __version__
 
-__all__ = ["__version__"]
+#: Public names and where they live; each is imported when it is first asked for.
+_HOMES = {
+    "open_movie": "emreel.io",
+    "load_catalog": "emreel.io",
+    "suggest_recipe": "emreel.fit",
+    "fit_model": "emreel.fit",
+    "Recipe": "emreel.recipe",
+    "Model": "emreel.model",
+    "label_movie": "emreel.label",
+    "label_stream": "emreel.label",
+    "open_result": "emreel.result",
+    "describe_movie": "emreel.engine",
+    "Lattice": "emreel.descriptors.lattice",
+    "TranslationSymmetry": "emreel.descriptors.translation",
+    "PreselectedTranslations": "emreel.descriptors.translation",
+    "EmreelError": "emreel.movie",
+}
+_ROOMS = ("synthetic", "testing")
+
+if TYPE_CHECKING:
+    from emreel import synthetic as synthetic
+    from emreel import testing as testing
+    from emreel.descriptors.lattice import Lattice as Lattice
+    from emreel.descriptors.translation import PreselectedTranslations as PreselectedTranslations
+    from emreel.descriptors.translation import TranslationSymmetry as TranslationSymmetry
+    from emreel.engine import describe_movie as describe_movie
+    from emreel.fit import fit_model as fit_model
+    from emreel.fit import suggest_recipe as suggest_recipe
+    from emreel.io import load_catalog as load_catalog
+    from emreel.io import open_movie as open_movie
+    from emreel.label import label_movie as label_movie
+    from emreel.label import label_stream as label_stream
+    from emreel.model import Model as Model
+    from emreel.movie import EmreelError as EmreelError
+    from emreel.recipe import Recipe as Recipe
+    from emreel.result import open_result as open_result
+
+__all__ = ["__version__", *_HOMES, *_ROOMS]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return importlib.import_module(f"emreel.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'emreel' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

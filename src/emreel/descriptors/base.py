@@ -66,6 +66,9 @@ class Descriptor(Protocol):
     (i stride, j stride) of the unpadded frame. ``valid`` has the shape of ``padded``; where it is False
     (padding beyond the frame, dead and NaN pixels) the pixel's value means nothing and carries no weight.
     The input is left as it was. A grid point whose whole support is invalid gets finite values.
+
+    A descriptor that makes sense of frames smaller than its halo says from which side length on, px, in
+    ``smallest_frame_px``; otherwise frames must be larger than the halo.
     """
 
     name: ClassVar[str]

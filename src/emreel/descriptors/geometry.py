@@ -34,6 +34,14 @@ class Tile:
     def shape(self) -> tuple[int, int]:
         return self.y1 - self.y0, self.x1 - self.x0
 
+    def grown(self, px: int, shape_yx: tuple[int, int] | None = None) -> Tile:
+        """The tile with ``px`` more on every side, cut at the frame's edge when its shape is given."""
+        grown = Tile(self.y0 - px, self.y1 + px, self.x0 - px, self.x1 + px)
+        if shape_yx is None:
+            return grown
+        height, width = shape_yx
+        return Tile(max(grown.y0, 0), min(grown.y1, height), max(grown.x0, 0), min(grown.x1, width))
+
     @property
     def slices(self) -> tuple[slice, slice]:
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
@@ -65,15 +73,22 @@ def pad_frame(frame: Frame, halo: int, valid: Mask | None = None) -> tuple[Frame
     return padded, np.pad(inside, halo, mode="constant", constant_values=False)
 
 
-def crop_padded(frame: Frame, tile: Tile, halo: int, valid: Mask | None = None) -> tuple[Frame, Mask]:
-    """The tile of a frame with its halo, padded only where the halo leaves the frame.
+def window_of(frame: Frame, valid: Mask, have: Tile, want: Tile) -> tuple[Frame, Mask]:
+    """Cut the rectangle ``want`` out of a piece of a frame that lies at ``have``.
 
-    Equal to padding the whole frame and cutting the tile out, as long as the tile reaches
-    at least the halo's depth into the frame or the frame ends there.
+    Where ``want`` leaves the piece (beyond the frame's edge) it mirrors the piece and is marked invalid.
     """
-    padded, mask = pad_frame(frame, halo, valid)
-    window = (slice(tile.y0, tile.y1 + 2 * halo), slice(tile.x0, tile.x1 + 2 * halo))
-    return padded[window], mask[window]
+    before = (max(have.y0 - want.y0, 0), max(have.x0 - want.x0, 0))
+    after = (max(want.y1 - have.y1, 0), max(want.x1 - have.x1, 0))
+    inside = (
+        slice(max(want.y0 - have.y0, 0), want.y1 - have.y0 if after[0] == 0 else None),
+        slice(max(want.x0 - have.x0, 0), want.x1 - have.x0 if after[1] == 0 else None),
+    )
+    widths = tuple(zip(before, after, strict=True))
+    return (
+        np.pad(frame[inside], widths, mode="symmetric"),
+        np.pad(valid[inside], widths, mode="constant", constant_values=False),
+    )
 
 
 def upsample_nearest(grid: npt.NDArray[Any], stride: int, shape_yx: tuple[int, int]) -> npt.NDArray[Any]:

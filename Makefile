@@ -1,0 +1,51 @@
+# emreel: `make demo` and `make test` do all the set-up by themselves. `make help` lists the rest.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export MPLBACKEND := Agg
+
+.PHONY: help demo test check format docs-check bench score gallery clean
+
+help:  ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "emreel needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	@touch $@
+
+demo: $(READY)  ## synthetic movie -> result and picture in demo/
+	$(BIN)/emreel demo -o demo
+
+test: $(READY)  ## every test
+	$(BIN)/python -m pytest -q
+
+check: $(READY)  ## format, lint, types, import directions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_imports.py
+
+format: $(READY)  ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs-check: $(READY)  ## doctests, notebooks executed
+	$(BIN)/python -m pytest -q --doctest-modules src/emreel
+	$(BIN)/python -m pytest -q --nbmake notebooks
+
+bench: $(READY)  ## speed and memory against named peers -> benchmarks/latest.json
+	$(BIN)/python benchmarks/run.py
+
+score: $(READY)  ## accuracy on the movies with truth (EMREEL_DATA)
+	$(BIN)/python -m benchmarks.score
+
+gallery: $(READY)  ## real micrographs, segmented -> gallery/
+	$(BIN)/python -m benchmarks.gallery
+
+clean:  ## remove what make made
+	rm -rf $(VENV) demo gallery score build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Benchmarks: speed, memory, accuracy, and a gallery; each one command."""

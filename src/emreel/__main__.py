@@ -1,0 +1,5 @@
+"""``python -m emreel`` is the command ``emreel``."""
+
+from emreel.cli import main
+
+main()

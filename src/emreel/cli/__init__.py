@@ -1,0 +1,35 @@
+"""The command line: the face over the verbs. It parses, prints and exits; all work is done below."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from emreel.cli.commands import app
+from emreel.cli.report import say
+from emreel.movie import EmreelError
+
+FAILED, INTERRUPTED = 1, 130
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 1 an error of emreel's, 2 wrong usage, 130 interrupted."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(args=None if argv is None else list(argv))
+    except EmreelError as error:
+        say(f"emreel: error: {error}")
+        sys.exit(FAILED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:
+            say("emreel: interrupted. Give the same command again to go on.")
+        raise
+    sys.exit(0)
+
+
+def _interrupt(signum: int, frame: Any) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,373 @@
+"""The commands, each a few lines over a verb."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emreel._version import __version__
+from emreel.cli.options import (
+    AnyPixelOption,
+    BinOption,
+    BreakLockOption,
+    ClustersOption,
+    CommandError,
+    DatasetOption,
+    FramesOption,
+    MovieArgument,
+    MoviesArgument,
+    PixelOption,
+    RecipeOption,
+    ResultArgument,
+    ResultOption,
+    RoiOption,
+    SchedulerOption,
+    TimeOption,
+    WorkersOption,
+    as_tuples,
+    open_options,
+)
+from emreel.cli.report import describe_model, describe_movie, describe_result, out, say, show_progress
+from emreel.progress import Note, Progress
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from emreel.model import Model
+    from emreel.recipe import Recipe
+
+app = typer.Typer(
+    name="emreel",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    help="Unsupervised segmentation of in-situ electron-microscopy movies.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        out(f"emreel {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options before the command."""
+
+
+@app.command()
+def run(
+    movies: MoviesArgument,
+    output: ResultOption,
+    n_clusters: ClustersOption = None,
+    recipe: RecipeOption = None,
+    pixel_size_nm: PixelOption = None,
+    frame_time_s: TimeOption = None,
+    frames: FramesOption = None,
+    roi: RoiOption = None,
+    bin_tyx: BinOption = None,
+    dataset: DatasetOption = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    break_lock: BreakLockOption = False,
+) -> None:
+    """A movie in, a label movie out: suggest, fit, label. On an unfinished result, go on where it stopped.
+
+    Example: `emreel run heating.mrc -o heating -k 3 --frame-time-s 0.05`
+    """
+    opened = open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
+    parsed = [_open(movie, opened) for movie in movies]
+    places = [output] if len(movies) == 1 else [output / (Path(movie.rstrip("/")).stem or "movie") for movie in movies]
+    if len(set(places)) < len(places):
+        raise CommandError("two of the movies have the same name. Run them one by one, or rename them.")
+    chosen = _recipe(recipe, n_clusters)
+    with _engine(workers, scheduler), show_progress() as progress:
+        model = _fitted(parsed, places, chosen, progress)
+        for name, movie, place in zip(movies, parsed, places, strict=True):
+            _label(movie, model, place, progress, {"opened": {"source": name, **opened}}, break_lock)
+
+
+@app.command()
+def fit(
+    movies: MoviesArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The model, a zarr group.", show_default=False)],
+    n_clusters: ClustersOption = None,
+    recipe: RecipeOption = None,
+    pixel_size_nm: PixelOption = None,
+    frame_time_s: TimeOption = None,
+    frames: FramesOption = None,
+    roi: RoiOption = None,
+    bin_tyx: BinOption = None,
+    dataset: DatasetOption = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+) -> None:
+    """Fit one model on one or several movies.
+
+    Example: `emreel fit dose1.mrc dose2.mrc -o model.zarr -k 3`
+    """
+    from emreel.fit import fit_model
+
+    opened = open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
+    parsed = [_open(movie, opened) for movie in movies]
+    with _engine(workers, scheduler), show_progress() as progress:
+        model = fit_model(parsed, _recipe(recipe, n_clusters), progress=progress)
+    model.save(output)
+    out(f"{output}: {model.n_clusters} phases, digest {model.digest[:12]}")
+
+
+@app.command()
+def label(
+    movie: MovieArgument,
+    model: Annotated[Path, typer.Option("--model", help="A saved model.", show_default=False)],
+    output: ResultOption,
+    pixel_size_nm: PixelOption = None,
+    frame_time_s: TimeOption = None,
+    frames: FramesOption = None,
+    roi: RoiOption = None,
+    bin_tyx: BinOption = None,
+    dataset: DatasetOption = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    any_pixel_size: AnyPixelOption = False,
+    break_lock: BreakLockOption = False,
+) -> None:
+    """Label a movie with a saved model.
+
+    Example: `emreel label tomorrow.mrc --model model.zarr -o tomorrow`
+    """
+    from emreel.model import Model
+
+    loaded = Model.load(model)
+    opened = open_options(pixel_size_nm, frame_time_s, frames, roi, bin_tyx, dataset)
+    parsed = _open(movie, opened)
+    known = {"opened": {"source": movie, **opened}}
+    with _engine(workers, scheduler), show_progress() as progress:
+        _label(parsed, loaded, output, progress, known, break_lock, any_pixel_size=any_pixel_size)
+
+
+@app.command()
+def suggest(
+    movie: MovieArgument,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The recipe, TOML.", show_default=False)],
+    n_clusters: ClustersOption = None,
+    recipe: RecipeOption = None,
+    pixel_size_nm: PixelOption = None,
+    frames: FramesOption = None,
+    roi: RoiOption = None,
+    bin_tyx: BinOption = None,
+    dataset: DatasetOption = None,
+) -> None:
+    """Write a recipe for a movie: the lattice that it shows, and windows and stride that follow from it.
+
+    Example: `emreel suggest heating.mrc -o heating.toml`
+    """
+    from emreel.fit import suggest_recipe
+
+    parsed = _open(movie, open_options(pixel_size_nm, None, frames, roi, bin_tyx, dataset))
+    suggested = suggest_recipe(parsed, _recipe(recipe, n_clusters))
+    suggested.save(output)
+    period = suggested.descriptor.fields.get("period_px")
+    found = "no lattice found" if not period else f"lattice period {period:.2f} px"
+    out(f"{output}: {found}, descriptor '{suggested.descriptor.name}'")
+
+
+@app.command()
+def info(path: Annotated[str, typer.Argument(help="A movie, a model or a result.", show_default=False)]) -> None:
+    """What a movie, a model or a result is, and where it comes from.
+
+    Example: `emreel info heating`
+    """
+    from emreel.result import is_result
+
+    if is_result(path):
+        describe_result(Path(path))
+    elif (Path(path) / "zarr.json").is_file() and "emreel_model" in (Path(path) / "zarr.json").read_text("utf-8"):
+        describe_model(Path(path))
+    else:
+        describe_movie(_open(path, {}))
+
+
+@app.command()
+def verify(result: ResultArgument) -> None:
+    """Check every finished block of a result against its checksums. Exits with 1 when something is damaged.
+
+    Example: `emreel verify heating`
+    """
+    from emreel.result import open_result, verify_result
+
+    damaged = verify_result(result)
+    for damage in damaged:
+        out(str(damage))
+    missing = len(open_result(result).missing_blocks)
+    out(f"{result}: {len(damaged)} damaged, {missing} not computed yet")
+    if damaged:
+        say(f"emreel: error: {result} is damaged. Mend it: emreel repair {result}")
+        raise typer.Exit(1)
+
+
+@app.command()
+def repair(
+    result: ResultArgument,
+    movie: Annotated[str | None, typer.Option("--movie", help="The movie, if it was moved.")] = None,
+    workers: WorkersOption = None,
+    scheduler: SchedulerOption = None,
+    break_lock: BreakLockOption = False,
+) -> None:
+    """Compute damaged blocks again from the movie; blocks that were never computed as well.
+
+    Example: `emreel repair heating`
+    """
+    from emreel.label import repair_result
+    from emreel.result import read_facts
+
+    opened = dict(read_facts(result)["provenance"].get("opened", {}))
+    source = movie or opened.get("source")
+    if source is None:
+        raise CommandError(f"{result} does not tell which movie it was made from. Name it: --movie PATH.")
+    opened.pop("source", None)
+    with _engine(workers, scheduler), show_progress() as progress:
+        n_damaged = repair_result(result, _open(source, opened), break_lock=break_lock, progress=progress)
+    out(f"{result}: {n_damaged} damaged blocks computed again")
+
+
+@app.command()
+def export(
+    result: ResultArgument,
+    to: Annotated[str, typer.Option("--to", help="tiff, mp4, gif or csv.", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File, or folder for csv.", show_default=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+) -> None:
+    """Write labels (tiff), the overlay movie (mp4, gif) or the tables (csv) for other tools.
+
+    Example: `emreel export heating --to mp4 -o heating.mp4`
+    """
+    from emreel.result import open_result
+    from emreel.view.export import export_result
+
+    export_result(open_result(result), to, output, overwrite=overwrite)
+    out(str(output))
+
+
+@app.command()
+def catalog(
+    path: Annotated[Path | None, typer.Argument(help="A catalog, YAML; emreel's own when left out.")] = None,
+) -> None:
+    """List the movies of a catalog; each name can stand wherever a movie is wanted.
+
+    Example: `emreel catalog`, then `emreel run NAME -o RESULT -k 3`
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from emreel.io import load_catalog
+
+    table = Table("name", "driver", "what it shows", "licence", box=None, pad_edge=False)
+    for entry in load_catalog(path).entries:
+        table.add_row(entry.name, entry.driver, entry.description, entry.licence or "")
+    Console().print(table)
+
+
+@app.command()
+def demo(output: ResultOption = Path("demo")) -> None:
+    """The main job on a synthetic movie: a film that turns amorphous, labelled, with a picture. Needs no input.
+
+    Example: `emreel demo -o demo`
+    """
+    from emreel.io import open_movie
+    from emreel.recipe import Recipe
+
+    movie = open_movie("amorphous_front")
+    with _engine(None, None), show_progress() as progress:
+        model = _fitted([movie], [output], Recipe().with_clusters(4), progress)
+        _label(movie, model, output, progress, {"opened": {"source": "amorphous_front"}}, False)
+
+
+# ------------------------------------------------------------------------------------------------ inside
+
+
+def _fitted(movies: Sequence[xr.DataArray], places: Sequence[Path], recipe: Recipe, progress: Progress) -> Model:
+    """The model of an unfinished result when there is one, else a new one."""
+    from emreel.fit import fit_model
+    from emreel.model import Model
+    from emreel.provenance import canonical_json
+
+    saved = places[0] / "model.zarr"
+    if not saved.exists():
+        return fit_model(list(movies), recipe, progress=progress)
+    model = Model.load(saved)
+    wanted = canonical_json(recipe.to_dict())
+    if recipe.cluster.n_clusters is not None and model.provenance.recipe != wanted:
+        raise CommandError(
+            f"{places[0]} was made with another recipe: recorded {model.provenance.recipe}, wanted {wanted}. "
+            "Give the same options to go on, or another folder to start anew."
+        )
+    return model
+
+
+def _label(
+    movie: xr.DataArray,
+    model: Model,
+    place: Path,
+    progress: Progress,
+    known: dict[str, Any],
+    break_lock: bool,
+    *,
+    any_pixel_size: bool = False,
+) -> None:
+    from emreel.label import label_movie
+    from emreel.view.overview import save_overview
+
+    result = label_movie(
+        movie,
+        model,
+        place,
+        any_pixel_size=any_pixel_size,
+        break_lock=break_lock,
+        provenance=known,
+        progress=progress,
+    )
+    picture = save_overview(result)
+    progress(Note(f"{place}: {result.label.sizes['time']} frames, {model.n_clusters} phases; picture: {picture}"))
+
+
+def _open(source: str, options: dict[str, Any]) -> xr.DataArray:
+    from emreel.io import open_movie
+
+    options = {key: as_tuples(value) if key in ("frames", "roi", "bin") else value for key, value in options.items()}
+    movie: xr.DataArray = open_movie(source, **options)
+    return movie
+
+
+def _recipe(path: Path | None, n_clusters: int | None) -> Recipe:
+    from emreel.recipe import Recipe
+
+    recipe = Recipe() if path is None else Recipe.load(path)
+    if n_clusters is None:
+        return recipe
+    if path is not None and recipe.cluster.n_clusters not in (None, n_clusters):
+        say(f"emreel: -k {n_clusters} wins over the recipe's n_clusters = {recipe.cluster.n_clusters}")
+    return recipe.with_clusters(n_clusters)
+
+
+@contextlib.contextmanager
+def _engine(workers: int | None, scheduler: str | None) -> Iterator[None]:
+    from emreel import engine
+
+    if workers is not None and scheduler is not None:
+        raise CommandError("give --workers or --scheduler, not both: a scheduler brings its own workers.")
+    if workers is None and scheduler is None:
+        yield
+    else:
+        with engine.local_workers(workers or 1, scheduler=scheduler):
+            yield

@@ -1,0 +1,279 @@
+"""Label every frame with a fitted model: a whole movie into a result on disk, or a stream frame by frame.
+
+Both end in the same call of the model, so stream and batch agree to the bit.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from emreel import engine
+from emreel.model import FrameLabels, Model
+from emreel.movie import check_movie, frame_times_s, pixel_size_nm
+from emreel.prepare import FrameReport
+from emreel.prepare.measure import measure_frames
+from emreel.progress import Note, Progress, StageStarted, StepsDone, ignore
+from emreel.provenance import describe_movie, movie_digest
+from emreel.result import (
+    Block,
+    Layout,
+    Ledger,
+    Record,
+    Result,
+    ResultError,
+    acquire_lock,
+    count_labels,
+    create_store,
+    fit_tile,
+    forget_blocks,
+    is_result,
+    open_ledger,
+    open_result,
+    plan_layout,
+    read_layout,
+    remove_partials,
+    verify_result,
+    write_block,
+    write_frame_tables,
+)
+
+#: Pixels that one task labels: a few frames, so that tasks are neither many nor large.
+BLOCK_PIXELS = 2**23
+MOST_FRAMES_PER_BLOCK = 16
+#: Memory that labelling takes, bytes a pixel of the frame: the frame, its mask, and the descriptor's maps.
+BYTES_PER_PIXEL = 120
+#: Tiles of frames that do not fit a worker, px.
+TILE_PX = 2048
+#: Blocks of tiled frames whose frames are measured ahead of labelling.
+MEASURED_AHEAD = 8
+
+
+def label_movie(
+    movie: object,
+    model: Model,
+    path: str | os.PathLike[str],
+    *,
+    with_membership: bool = True,
+    any_pixel_size: bool = False,
+    break_lock: bool = False,
+    provenance: Mapping[str, Any] | None = None,
+    progress: Progress = ignore,
+) -> Result:
+    """Label every frame of a movie on the active Dask scheduler, into the result at ``path``.
+
+    An unfinished result of the same movie and model goes on where it stopped; the bytes are those of one
+    uninterrupted run.
+
+    Parameters
+    ----------
+    movie : a movie, see `emreel.open_movie`. ``path`` : the result's folder; made if it is missing.
+    with_membership : write each class's posterior as well, on the descriptor's grid.
+    any_pixel_size : label although the pixel size differs from the model's by more than 1 %.
+    break_lock : take over a lock that another host left.
+    provenance : plain JSON kept with the result, beside the movie's and the model's own.
+
+    Returns
+    -------
+    Result : see `emreel.open_result`.
+
+    Raises
+    ------
+    emreel.model.ModelError : the pixel sizes differ.
+    emreel.result.ResultError : the folder holds something else, or a result of another movie or model.
+    emreel.result.LockError : another run writes there.
+    emreel.result.StorageError : the disk is full or refuses; what is done stays.
+    """
+    parsed = check_movie(movie)
+    if not any_pixel_size:
+        model.check_pixel_size(pixel_size_nm(parsed))
+    digest = movie_digest(parsed)
+    identity = {"movie": digest, "model": model.digest, "membership": with_membership}
+    known = {"movie": describe_movie(parsed, digest), "model": model.provenance.to_dict(), **(provenance or {})}
+    with acquire_lock(path, break_foreign=break_lock) as lock:
+        remove_partials(path)
+        if not is_result(path):
+            _create(path, parsed, model, identity, known, with_membership)
+        ledger = open_ledger(path, lock, identity=identity)
+        _label_missing(parsed, model, Path(path), ledger, progress)
+        write_frame_tables(path)
+    return open_result(path)
+
+
+def label_stream(frames: Iterable[npt.NDArray[Any]], model: Model) -> Iterator[FrameLabels]:
+    """Labels and membership of each frame as it comes, shape (y, x) counts; equal to `label_movie` to the bit."""
+    for frame in frames:
+        yield model.label_frame(frame)
+
+
+def repair_result(
+    path: str | os.PathLike[str], movie: object, *, break_lock: bool = False, progress: Progress = ignore
+) -> int:
+    """Find damaged blocks and compute them again from the movie. Returns how many there were.
+
+    Raises
+    ------
+    emreel.result.ResultError : the movie is not the one that the result was made from.
+    """
+    with acquire_lock(path, break_foreign=break_lock) as lock:
+        damages = verify_result(path)
+        beyond = [str(damage) for damage in damages if damage.block is None]
+        if beyond:
+            raise ResultError(f"{os.fspath(path)} cannot be mended block by block ({beyond[0]}). Label the movie anew.")
+        damaged = {damage.block for damage in damages if damage.block is not None}
+        forget_blocks(path, damaged, lock)
+    layout = read_layout(path)
+    model = Model.load(Path(path) / "model.zarr")
+    label_movie(
+        movie,
+        model,
+        path,
+        with_membership=layout.with_membership,
+        any_pixel_size=True,
+        break_lock=break_lock,
+        progress=progress,
+    )
+    return len(damaged)
+
+
+# ------------------------------------------------------------------------------------------------ inside
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One block to label, and what was found in its frames where that was measured before."""
+
+    block: Block
+    reports: tuple[FrameReport, ...] | None
+
+    def region(self, reach_px: int, shape_yx: tuple[int, int]) -> engine.Region:
+        return engine.Region(*self.block.frames, self.block.tile.grown(reach_px, shape_yx))
+
+
+@dataclass(frozen=True)
+class _LabelBlock:
+    """The task: prepare, describe, project, assign, upsample, and write whole shards. Features never leave it."""
+
+    model: Model
+    layout: Layout
+    path: str
+
+    def __call__(self, pixels: npt.NDArray[Any], job: _Job) -> Record:
+        shape_yx = self.layout.shape_tyx[1:]
+        have = job.region(self.model.reach, shape_yx).tile
+        labelled: list[FrameLabels] = []
+        rows = []
+        for offset, frame in enumerate(pixels):
+            report = self._report(frame, job, offset)
+            labels = self.model.label_tile(frame, have, job.block.tile, shape_yx, report)
+            labelled.append(labels)
+            rows.append(_frame_row(job.block.frames[0] + offset, report, self.model, labels.label))
+        preview = self.model.prepare.preview
+        checksums = write_block(
+            self.path,
+            self.layout,
+            job.block,
+            label=np.stack([labels.label for labels in labelled]),
+            preview=np.stack([preview(labels.prepared, self.layout.preview_factor) for labels in labelled]),
+            membership=np.stack([labels.membership for labels in labelled]) if self.layout.with_membership else None,
+        )
+        return Record(block=job.block, checksums=checksums, rows=tuple(rows))
+
+    def _report(self, frame: npt.NDArray[Any], job: _Job, offset: int) -> FrameReport:
+        if job.reports is not None:
+            return job.reports[offset]
+        return self.model.report(frame)
+
+
+def _frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    return {
+        "frame": frame,
+        "status": report.status,
+        "reason": report.reason,
+        "gain": model.prepare.relative_gain(report),
+        "signature": report.signature,
+        "label_px": count_labels(label[None])[0],
+    }
+
+
+def _label_missing(movie: xr.DataArray, model: Model, path: Path, ledger: Ledger, progress: Progress) -> None:
+    layout, missing = ledger.layout, ledger.missing
+    n_done = layout.n_blocks - len(missing)
+    if n_done and missing:
+        progress(Note(f"going on after {n_done} of {layout.n_blocks} blocks"))
+    progress(StageStarted("label", layout.n_blocks))
+    done = [n_done]
+    progress(StepsDone("label", n_done, layout.n_blocks))
+
+    def record(_: _Job, finished: Record) -> None:
+        ledger.append(finished)
+        done[0] += 1
+        progress(StepsDone("label", done[0], layout.n_blocks))
+
+    shape_yx = layout.shape_tyx[1:]
+    locate: Callable[[_Job], engine.Region] = partial(_Job.region, reach_px=model.reach, shape_yx=shape_yx)
+    work = _LabelBlock(model, layout, str(path.resolve()))
+    for jobs in _plan_jobs(movie, model, layout, missing):
+        engine.run_regions(movie, jobs, locate, work, record)
+
+
+def _plan_jobs(movie: xr.DataArray, model: Model, layout: Layout, missing: Sequence[Block]) -> Iterator[list[_Job]]:
+    """Whole frames are measured in their own task; frames in tiles are measured ahead, a few blocks at a time."""
+    if layout.tiles_yx == (1, 1):
+        yield [_Job(block, None) for block in missing]
+        return
+    groups = [list(blocks) for _, blocks in groupby(missing, key=lambda block: block.frames)]
+    for start in range(0, len(groups), MEASURED_AHEAD):
+        ahead = groups[start : start + MEASURED_AHEAD]
+        frames = [frame for blocks in ahead for frame in range(*blocks[0].frames)]
+        reports = dict(
+            zip(frames, measure_frames(movie, frames, model.prepare.reference_mean), strict=True),
+        )
+        yield [
+            _Job(block, tuple(reports[frame] for frame in range(*block.frames))) for blocks in ahead for block in blocks
+        ]
+
+
+def _create(
+    path: str | os.PathLike[str],
+    movie: xr.DataArray,
+    model: Model,
+    identity: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    with_membership: bool,
+) -> None:
+    shape = (movie.sizes["time"], movie.sizes["y"], movie.sizes["x"])
+    n_pixels = shape[1] * shape[2]
+    tile_yx = None
+    if n_pixels * BYTES_PER_PIXEL > engine.active_workers().memory_bytes // 2:
+        tile_yx = fit_tile(shape[1:], model.stride, (TILE_PX, TILE_PX))
+    layout = plan_layout(
+        shape,
+        model.stride,
+        model.n_clusters,
+        frames_per_block=max(min(BLOCK_PIXELS // n_pixels, MOST_FRAMES_PER_BLOCK), 1),
+        tile_yx=tile_yx,
+        with_membership=with_membership,
+    )
+    model.save(Path(path) / "model.zarr")
+    origin = tuple(float(movie.coords[d].values[0]) / (pixel_size_nm(movie) or 1.0) for d in ("y", "x"))
+    create_store(
+        path,
+        layout,
+        identity=identity,
+        label_names=model.label_names,
+        label_colors=[tuple(bytes.fromhex(color[1:7])) for color in model.label_colors],
+        times_s=frame_times_s(movie),
+        pixel_size_nm=pixel_size_nm(movie),
+        origin_yx_px=(origin[0], origin[1]),
+        provenance=provenance,
+    )

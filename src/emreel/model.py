@@ -1,0 +1,328 @@
+"""The model: what a fit learned, frozen. The same call labels a frame in batch, in a stream, or by hand."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from emreel.cluster import membership, squared_distances
+from emreel.descriptors.base import Descriptor, FeatureMap, Frame, Mask, Projecting
+from emreel.descriptors.geometry import Tile, upsample_nearest, window_of
+from emreel.descriptors.registry import build_descriptor, describe_descriptor
+from emreel.movie import EmreelError
+from emreel.prepare import FrameReport, FrameSums, Prepare
+from emreel.provenance import Provenance, digest_of
+from emreel.reduce import project_rows
+from emreel.refine import upsample_scores
+
+SCHEMA = "emreel-model/1"
+INVALID, UNKNOWN = 254, 255
+#: Models of frames with other pixel sizes are refused beyond this relative difference.
+PIXEL_SIZE_TOLERANCE = 0.01
+
+#: Colours that stay apart for colour-blind readers (Okabe and Ito 2008, then Tol 2021), none of them grey.
+_COLORS = (
+    *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"),
+    *("#332288", "#44aa99", "#117733", "#ddcc77", "#cc6677", "#882255", "#aa4499"),
+)
+
+
+class ModelError(EmreelError, ValueError):
+    """A model that cannot be loaded, or does not fit the movie."""
+
+
+@dataclass(frozen=True)
+class FrameLabels:
+    """What a model says of a frame, or of a tile of one.
+
+    label : shape (y, x), uint8: 1..K, 254 invalid, 255 unknown. membership : shape (class, y_grid, x_grid),
+    uint8, 0..255 for 0..1. prepared : shape (y, x), float32, the frame that was described.
+    """
+
+    label: npt.NDArray[np.uint8]
+    membership: npt.NDArray[np.uint8]
+    prepared: Frame
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Model:
+    """A fitted segmentation: preparation, descriptor, projection and centres. Equal when its digest is equal.
+
+    Parameters
+    ----------
+    mean : shape (feature,). components : shape (component, feature), or None for no projection.
+    centers : shape (class, component), in canonical order, least ordered first.
+    scatter : pooled variance of a class around its centre, one number for every direction.
+    unknown_sq_distance : shape (class,); a grid point farther than this from its centre fits no class.
+    counts : shape (class,), sample points that each class had at fit time.
+    """
+
+    descriptor: Descriptor
+    prepare: Prepare
+    mean: npt.NDArray[np.float64]
+    components: npt.NDArray[np.float64] | None
+    centers: npt.NDArray[np.float64]
+    scatter: float
+    unknown_sq_distance: npt.NDArray[np.float64]
+    counts: npt.NDArray[np.int64]
+    upsample: str = "linear"
+    pixel_size_nm: float | None = None
+    label_names: tuple[str, ...] = ()
+    label_colors: tuple[str, ...] = ()
+    provenance: Provenance = field(default_factory=Provenance)
+
+    def __post_init__(self) -> None:
+        if not self.label_names:
+            object.__setattr__(self, "label_names", tuple(f"phase {i + 1}" for i in range(self.n_clusters)))
+        if not self.label_colors:
+            colors = tuple(_COLORS[i % len(_COLORS)] for i in range(self.n_clusters))
+            object.__setattr__(self, "label_colors", colors)
+        for array in self._arrays().values():
+            array.setflags(write=False)
+
+    @property
+    def n_clusters(self) -> int:
+        return len(self.centers)
+
+    @property
+    def stride(self) -> int:
+        return self.descriptor.stride
+
+    @property
+    def reach(self) -> int:
+        """Context that labelling needs around a tile, px: the halo, and the next grid point for upsampling."""
+        return self.descriptor.halo + 1
+
+    def label(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+        """Labels of one frame as recorded, shape (y, x): 1..K, 254 where data are invalid, 255 where unknown."""
+        return self.label_frame(frame).label
+
+    def membership(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+        """Posterior of each class, shape (class, y_grid, x_grid); the label is its largest entry."""
+        frame = self._checked(frame)
+        whole = Tile(0, frame.shape[0], 0, frame.shape[1])
+        prepared, valid = self.prepare(frame, whole, self.report(frame))
+        distances = self._distances(prepared, valid, whole, whole, frame.shape)
+        return self._membership(distances)
+
+    def report(self, frame: npt.NDArray[Any]) -> FrameReport:
+        """What there is to say of a frame as recorded, shape (y, x): mean, status, dead lines."""
+        return FrameSums.of(frame).finish(self.prepare.reference_mean)
+
+    def label_frame(self, frame: npt.NDArray[Any], report: FrameReport | None = None) -> FrameLabels:
+        """Labels and membership of one whole frame as recorded, shape (y, x)."""
+        frame = self._checked(frame)
+        if report is None:
+            report = self.report(frame)
+        whole = Tile(0, frame.shape[0], 0, frame.shape[1])
+        return self.label_tile(frame, whole, whole, frame.shape, report)
+
+    def label_tile(
+        self, pixels: npt.NDArray[Any], have: Tile, tile: Tile, shape_yx: tuple[int, int], report: FrameReport
+    ) -> FrameLabels:
+        """Labels of ``tile``, given the frame's pixels at ``have`` (the tile and `reach` px around it).
+
+        The tile's corner is a multiple of the stride. Equal to cutting the tile from the whole frame's labels.
+        """
+        prepared, valid = self.prepare(pixels, have, report)
+        rows, columns = tile.grid_slices(self.stride)
+        grid_shape = rows.stop - rows.start, columns.stop - columns.start
+        shown = _cut(prepared, have, tile)
+        if not report.usable:
+            return FrameLabels(
+                np.full(tile.shape, INVALID, np.uint8), np.zeros((self.n_clusters, *grid_shape), np.uint8), shown
+            )
+        distances = self._distances(prepared, valid, have, tile, shape_yx)
+        soft = self._membership(distances[: grid_shape[0], : grid_shape[1]])
+        label = self._upsample(distances, tile.shape)
+        label[_deep_inside(~valid, self._invalid_depth, have, tile)] = INVALID
+        return FrameLabels(label, np.rint(soft * 255).astype(np.uint8), shown)
+
+    # -------------------------------------------------------------------------------------- on disk
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 of everything that decides labels; two models of one digest label alike."""
+        return digest_of(self._description(with_names=False), self._arrays())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Model) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as a zarr group of arrays and JSON. An existing model there is replaced.
+
+        Raises
+        ------
+        ModelError : something that is not a model is in the way, or the place cannot be written.
+        """
+        import zarr
+
+        target = Path(path)
+        if target.exists() and not (target / "zarr.json").is_file():
+            raise ModelError(f"{target} exists and is not a saved model. Choose another name.")
+        try:
+            group = zarr.open_group(str(target), mode="w", zarr_format=3)
+            group.attrs["emreel_model"] = {"schema": SCHEMA, "digest": self.digest, **self._description()}
+            for name, array in self._arrays().items():
+                group.create_array(name, data=array)
+        except OSError as error:
+            raise ModelError(f"cannot write the model {target}: {error}. Choose another place.") from error
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a saved model; builds registered descriptors only, and checks schema and digest.
+
+        Raises
+        ------
+        ModelError : missing, damaged, another schema, or a descriptor that is not installed.
+        """
+        import zarr
+
+        try:
+            group = zarr.open_group(str(path), mode="r", zarr_format=3)
+            head = json.loads(json.dumps(group.attrs.asdict()["emreel_model"]))
+            arrays = {name: np.asarray(array[...]) for name, array in group.arrays()}
+        except (OSError, KeyError, ValueError, RuntimeError) as error:
+            raise ModelError(f"{os.fspath(path)} is not a saved model ({type(error).__name__}: {error}).") from None
+        if head.get("schema") != SCHEMA:
+            raise ModelError(f"{os.fspath(path)} has schema {head.get('schema')!r}, wanted {SCHEMA!r}. Fit it again.")
+        try:
+            model = cls._from_parts(head, arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(f"{os.fspath(path)} is damaged: {error}. Fit it again.") from None
+        if model.digest != head.get("digest"):
+            raise ModelError(f"{os.fspath(path)} does not match its digest: it was changed after saving.")
+        return model
+
+    def check_pixel_size(self, pixel_size_nm: float | None) -> None:
+        """Refuse a movie whose pixel size differs by more than 1 % from the one that the model was fitted on."""
+        mine = self.pixel_size_nm
+        if mine is None or pixel_size_nm is None:
+            return
+        if abs(pixel_size_nm - mine) > PIXEL_SIZE_TOLERANCE * mine:
+            raise ModelError(
+                f"the movie has pixels of {pixel_size_nm:g} nm, the model was fitted on {mine:g} nm. "
+                "Fit a model on this movie, or pass any_pixel_size=True (--any-pixel-size)."
+            )
+
+    # ----------------------------------------------------------------------------------------- inside
+
+    @property
+    def _invalid_depth(self) -> int:
+        """Pixels this deep inside dead data are labelled invalid; nearer ones take their neighbours' class."""
+        return max(self.descriptor.halo // 4, 1)
+
+    def _distances(
+        self, prepared: Frame, valid: Mask, have: Tile, tile: Tile, shape_yx: tuple[int, int]
+    ) -> npt.NDArray[np.float32]:
+        """Squared distances to the centres, (y_grid, x_grid, class), with the next grid point beyond the tile."""
+        ends = Tile(tile.y0, min(tile.y1 + 1, shape_yx[0]), tile.x0, min(tile.x1 + 1, shape_yx[1]))
+        padded, mask = window_of(prepared, valid, have, ends.grown(self.descriptor.halo))
+        projected = self._project(padded, mask)
+        rows = projected.reshape(-1, projected.shape[-1])
+        distances = squared_distances(rows, self.centers)
+        return distances.reshape(*projected.shape[:2], self.n_clusters)
+
+    def _project(self, padded: Frame, mask: Mask) -> FeatureMap:
+        if self.components is not None and isinstance(self.descriptor, Projecting):
+            return self.descriptor.project(padded, self.mean, self.components, mask)
+        features = self.descriptor(padded, mask)
+        rows = project_rows(features.reshape(-1, features.shape[-1]), self.mean, self.components)
+        return rows.reshape(*features.shape[:2], -1)
+
+    def _membership(self, distances: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        rows = membership(distances.reshape(-1, self.n_clusters), self.scatter)
+        soft = rows.reshape(*distances.shape[:2], self.n_clusters)
+        return np.ascontiguousarray(np.moveaxis(soft, 2, 0))
+
+    def _upsample(self, distances: npt.NDArray[np.float32], shape_yx: tuple[int, int]) -> npt.NDArray[np.uint8]:
+        nearest = distances.argmin(axis=2)
+        far = (distances.min(axis=2) / self.unknown_sq_distance[nearest]).astype(np.float32)
+        if self.upsample == "nearest":
+            label = np.where(far > 1, UNKNOWN, nearest + 1).astype(np.uint8)
+            return upsample_nearest(label, self.stride, shape_yx)
+        return upsample_scores(-distances, self.stride, shape_yx, far)
+
+    def _checked(self, frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        frame = np.asarray(frame)
+        if frame.ndim != 2 or 0 in frame.shape:
+            raise ModelError(f"got a frame of shape {frame.shape}, wanted (y, x). Pass one frame at a time.")
+        return frame
+
+    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
+        arrays = {
+            "mean": self.mean,
+            "centers": self.centers,
+            "unknown_sq_distance": self.unknown_sq_distance,
+            "counts": self.counts,
+        }
+        if self.components is not None:
+            arrays["components"] = self.components
+        return arrays
+
+    def _description(self, *, with_names: bool = True) -> dict[str, Any]:
+        described: dict[str, Any] = {
+            "descriptor": describe_descriptor(self.descriptor),
+            "features": [{"name": feature.name, "units": feature.units} for feature in self.descriptor.features],
+            "prepare": {entry.name: getattr(self.prepare, entry.name) for entry in fields(self.prepare)},
+            "refine": {"upsample": self.upsample},
+            "scatter": self.scatter,
+            "pixel_size_nm": self.pixel_size_nm,
+        }
+        described["prepare"]["display_range"] = list(self.prepare.display_range)
+        if with_names:
+            described["labels"] = [
+                {"value": i + 1, "name": name, "color": color}
+                for i, (name, color) in enumerate(zip(self.label_names, self.label_colors, strict=True))
+            ]
+            described["provenance"] = self.provenance.to_dict()
+        return described
+
+    @classmethod
+    def _from_parts(cls, head: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
+        descriptor = dict(head["descriptor"])
+        prepare = dict(head["prepare"])
+        prepare["display_range"] = tuple(prepare["display_range"])
+        return cls(
+            descriptor=build_descriptor(descriptor.pop("name"), descriptor),
+            prepare=Prepare(**prepare),
+            mean=arrays["mean"],
+            components=arrays.get("components"),
+            centers=arrays["centers"],
+            scatter=float(head["scatter"]),
+            unknown_sq_distance=arrays["unknown_sq_distance"],
+            counts=arrays["counts"],
+            upsample=str(head["refine"]["upsample"]),
+            pixel_size_nm=head["pixel_size_nm"],
+            label_names=tuple(label["name"] for label in head["labels"]),
+            label_colors=tuple(label["color"] for label in head["labels"]),
+            provenance=Provenance.from_dict(head["provenance"]),
+        )
+
+
+def _cut(array: npt.NDArray[Any], have: Tile, tile: Tile) -> npt.NDArray[Any]:
+    cut: npt.NDArray[Any] = array[tile.y0 - have.y0 : tile.y1 - have.y0, tile.x0 - have.x0 : tile.x1 - have.x0]
+    return cut
+
+
+def _deep_inside(dead: Mask, depth: int, have: Tile, tile: Tile) -> Mask:
+    """Where every pixel within ``depth`` px is dead; beyond the frame's edge counts as dead."""
+    from scipy import ndimage
+
+    if not dead.any():
+        return np.zeros(tile.shape, bool)
+    size = 2 * depth + 1
+    eroded = ndimage.minimum_filter(dead.view(np.uint8), size=size, mode="constant", cval=1)
+    deep: Mask = _cut(eroded, have, tile).astype(bool)
+    return deep

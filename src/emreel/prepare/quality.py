@@ -1,0 +1,115 @@
+"""What one frame is worth: mean, dead lines, blank or unusable. Measured over rows, so tiles cannot change it."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+#: No detector counts so far; values beyond are damage, and would overflow float32 sums.
+LARGEST_COUNT = 1e12
+#: A frame of less than this share of the movie's usual mean is blank (beam off, shutter closed).
+BLANK_SHARE = 0.1
+#: A frame with fewer readable pixels than this share is not labelled.
+LEAST_VALID_SHARE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class FrameSums:
+    """Sums over bands of whole rows, mergeable from top to bottom: ``of(band) + of(next band)``.
+
+    Every sum is over one row, in float64, so cutting a frame into other bands gives the same bits.
+    """
+
+    row_sum: npt.NDArray[np.float64]  # (y,)
+    row_count: npt.NDArray[np.int64]  # (y,) finite pixels
+    row_min: npt.NDArray[np.float64]
+    row_max: npt.NDArray[np.float64]
+    column_min: npt.NDArray[np.float64]  # (x,)
+    column_max: npt.NDArray[np.float64]
+
+    @classmethod
+    def of(cls, band: npt.NDArray[Any]) -> FrameSums:
+        """band : shape (rows, x), counts as recorded; integers or reals."""
+        usable = usable_pixels(band)
+        values = np.where(usable, band, 0).astype(np.float64)
+        low = np.where(usable, values, np.inf)
+        high = np.where(usable, values, -np.inf)
+        return cls(
+            values.sum(axis=1),
+            usable.sum(axis=1, dtype=np.int64),
+            low.min(axis=1),
+            high.max(axis=1),
+            low.min(axis=0),
+            high.max(axis=0),
+        )
+
+    def __add__(self, below: FrameSums) -> FrameSums:
+        return FrameSums(
+            np.concatenate([self.row_sum, below.row_sum]),
+            np.concatenate([self.row_count, below.row_count]),
+            np.concatenate([self.row_min, below.row_min]),
+            np.concatenate([self.row_max, below.row_max]),
+            np.minimum(self.column_min, below.column_min),
+            np.maximum(self.column_max, below.column_max),
+        )
+
+    def finish(self, reference_mean: float | None = None) -> FrameReport:
+        """The frame's report; blank is judged against ``reference_mean``, counts a pixel."""
+        n_valid = int(self.row_count.sum())
+        n_pixels = self.row_sum.size * self.column_min.size
+        mean = float(self.row_sum.sum() / n_valid) if n_valid else float("nan")
+        lowest, highest = float(self.row_min.min()), float(self.row_max.max())
+        status, reason = "good", ""
+        if n_valid < LEAST_VALID_SHARE * n_pixels:
+            status, reason = "invalid", f"{n_valid} of {n_pixels} pixels are readable"
+        elif lowest == highest:
+            status, reason = "blank", f"every pixel is {lowest:g}"
+        elif reference_mean is not None and mean < BLANK_SHARE * reference_mean:
+            status, reason = "blank", f"mean {mean:.4g} against {reference_mean:.4g} counts"
+        dead_rows: tuple[int, ...] = ()
+        dead_columns: tuple[int, ...] = ()
+        if status == "good":
+            dead_rows = _dead_lines(self.row_min, self.row_max, lowest)
+            dead_columns = _dead_lines(self.column_min, self.column_max, lowest)
+        return FrameReport(mean, status, reason, dead_rows, dead_columns, zlib.crc32(self.row_sum.tobytes()))
+
+
+@dataclass(frozen=True)
+class FrameReport:
+    """What was found in one frame.
+
+    status : good, blank or invalid (duplicates show from a pair of frames). mean : counts a pixel.
+    signature : crc32 of the frame's row sums; equal for exact repeats of a frame.
+    """
+
+    mean: float
+    status: str
+    reason: str
+    dead_rows: tuple[int, ...]
+    dead_columns: tuple[int, ...]
+    signature: int
+
+    @property
+    def usable(self) -> bool:
+        return self.status == "good"
+
+
+def usable_pixels(frame: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """True where a pixel is finite and within the range of a detector."""
+    if frame.dtype.kind in "iu":
+        return np.ones(frame.shape, bool)
+    with np.errstate(invalid="ignore"):
+        inside: npt.NDArray[np.bool_] = np.abs(frame) < LARGEST_COUNT
+    return inside
+
+
+def _dead_lines(line_min: npt.NDArray[Any], line_max: npt.NDArray[Any], lowest: float) -> tuple[int, ...]:
+    """Lines of one single value, at most a tenth of all: at low dose whole dark regions are constant, and alive."""
+    constant = (line_min == line_max) & (line_min <= lowest)
+    if line_min.size < 8 or constant.sum() > 0.1 * line_min.size:
+        return ()
+    return tuple(int(i) for i in np.flatnonzero(constant))

@@ -1,0 +1,212 @@
+"""A recipe: every choice of a segmentation, frozen, the same fields as its TOML file."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from emreel.descriptors.registry import DescriptorError, descriptor_class, did_you_mean
+from emreel.movie import EmreelError
+
+
+class RecipeError(EmreelError, ValueError):
+    """A recipe that cannot be followed: unknown key, wrong type, or a value out of range."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrepareStep:
+    """[prepare] gain: divide by the frame's relative brightness; repair: mask dead lines."""
+
+    gain: bool = True
+    repair: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescriptorStep:
+    """[descriptor] a name and that descriptor's own fields; what is left out is learned from the movie."""
+
+    name: str = "lattice"
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReduceStep:
+    """[reduce] principal components kept; None: 5, but all features unprojected for the lattice descriptor."""
+
+    n_components: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterStep:
+    """[cluster] how the phases are found. ``n_clusters`` has no default: the user knows it, or gives -k."""
+
+    name: str = "kmeans"
+    n_clusters: int | Literal["auto"] | None = None
+    n_init: int = 8
+    max_rounds: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefineStep:
+    """[refine] how grid labels become pixel labels: "linear" scores or the "nearest" grid point."""
+
+    upsample: Literal["linear", "nearest"] = "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleStep:
+    """[sample] frames that the model is fitted on, spread over the movie, and grid points from all of them."""
+
+    frames: int = 64
+    points: int = 200_000
+
+
+_STEPS = {
+    "prepare": PrepareStep,
+    "descriptor": DescriptorStep,
+    "reduce": ReduceStep,
+    "cluster": ClusterStep,
+    "refine": RefineStep,
+    "sample": SampleStep,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Every choice of a segmentation.
+
+    >>> recipe = Recipe.from_dict({"seed": 1, "cluster": {"n_clusters": 3}})
+    >>> recipe.cluster.n_clusters, recipe.descriptor.name
+    (3, 'lattice')
+    >>> Recipe.from_toml(recipe.to_toml()) == recipe
+    True
+    """
+
+    seed: int = 0
+    prepare: PrepareStep = PrepareStep()
+    descriptor: DescriptorStep = DescriptorStep()
+    reduce: ReduceStep = ReduceStep()
+    cluster: ClusterStep = ClusterStep()
+    refine: RefineStep = RefineStep()
+    sample: SampleStep = SampleStep()
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    def with_clusters(self, n_clusters: int) -> Self:
+        """The same recipe for another number of phases."""
+        return dataclasses.replace(self, cluster=dataclasses.replace(self.cluster, n_clusters=n_clusters))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON and TOML values; keys that are None are left out."""
+        values: dict[str, Any] = {"seed": self.seed}
+        for name in _STEPS:
+            step = dataclasses.asdict(getattr(self, name))
+            if name == "descriptor":
+                step = {"name": step["name"], **step["fields"]}
+            values[name] = {key: _plain(value) for key, value in step.items() if value is not None}
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build a recipe; unknown keys are errors with a suggestion.
+
+        Raises
+        ------
+        RecipeError : unknown key, wrong type, value out of range.
+        """
+        steps: dict[str, Any] = {}
+        for key, value in values.items():
+            if key == "seed":
+                steps[key] = value
+            elif key not in _STEPS:
+                raise RecipeError(f"unknown key '{key}' in the recipe{did_you_mean(key, ['seed', *_STEPS])}")
+            elif not isinstance(value, Mapping):
+                raise RecipeError(f"'{key}' must be a table, got {value!r}. Write [{key}] on a line of its own.")
+            else:
+                steps[key] = _descriptor_step(value) if key == "descriptor" else _step(key, value)
+        return cls(**steps)
+
+    def to_toml(self) -> str:
+        import tomli_w
+
+        return tomli_w.dumps(self.to_dict())
+
+    @classmethod
+    def from_toml(cls, text: str, *, source: str = "recipe") -> Self:
+        try:
+            values = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"{source} is not valid TOML: {error}. Correct that line.") from None
+        return cls.from_dict(values)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        Path(path).write_text(self.to_toml(), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        try:
+            text = Path(path).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"cannot read the recipe {os.fspath(path)}: {error}") from None
+        return cls.from_toml(text, source=os.fspath(path))
+
+
+def _step(name: str, values: Mapping[str, Any]) -> Any:
+    known = [entry.name for entry in dataclasses.fields(_STEPS[name])]
+    for key in values:
+        if key not in known:
+            raise RecipeError(f"unknown key '{key}' in [{name}]{did_you_mean(key, known)}")
+    return _STEPS[name](**values)
+
+
+def _descriptor_step(values: Mapping[str, Any]) -> DescriptorStep:
+    fields = dict(values)
+    name = fields.pop("name", DescriptorStep().name)
+    if not isinstance(name, str):
+        raise RecipeError(f"[descriptor] name must be text, got {name!r}.")
+    try:
+        known = [entry.name for entry in dataclasses.fields(descriptor_class(name)) if entry.init]
+    except DescriptorError as error:
+        raise RecipeError(str(error)) from None
+    for key in fields:
+        if key not in known:
+            raise RecipeError(f"unknown key '{key}' in [descriptor] of '{name}'{did_you_mean(key, known)}")
+    return DescriptorStep(name=name, fields=fields)
+
+
+def _check(recipe: Recipe) -> None:
+    _integer("seed", recipe.seed, 0)
+    _integer("[reduce] n_components", recipe.reduce.n_components, 1, optional=True)
+    _integer("[cluster] n_init", recipe.cluster.n_init, 1)
+    _integer("[cluster] max_rounds", recipe.cluster.max_rounds, 0)
+    _integer("[sample] frames", recipe.sample.frames, 1)
+    _integer("[sample] points", recipe.sample.points, 1)
+    if recipe.cluster.n_clusters == "auto":
+        raise RecipeError("n_clusters = 'auto' is not built yet. Give the number of phases: -k 3.")
+    _integer("[cluster] n_clusters", recipe.cluster.n_clusters, 1, 253, optional=True)
+    if recipe.cluster.name != "kmeans":
+        raise RecipeError(f"unknown clusterer '{recipe.cluster.name}'{did_you_mean(recipe.cluster.name, ['kmeans'])}")
+    if recipe.refine.upsample not in ("linear", "nearest"):
+        raise RecipeError(f"[refine] upsample is 'linear' or 'nearest', got {recipe.refine.upsample!r}.")
+    for key in ("gain", "repair"):
+        if not isinstance(getattr(recipe.prepare, key), bool):
+            raise RecipeError(f"[prepare] {key} is true or false, got {getattr(recipe.prepare, key)!r}.")
+
+
+def _integer(name: str, value: Any, least: int, most: float = math.inf, *, optional: bool = False) -> None:
+    if optional and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        up_to = "" if most == math.inf else f" and at most {most}"
+        raise RecipeError(f"{name} must be a whole number of at least {least}{up_to}, got {value!r}.")
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -1,0 +1,65 @@
+"""Results on disk: the zarr's layout, safe writing, the ledger of finished blocks, the lock, tables, verifying."""
+
+from emreel.result.errors import LayoutError, LedgerError, LockError, ResultError, StorageError
+from emreel.result.handle import Result, open_result, write_frame_tables
+from emreel.result.layout import ArraySpec, Block, Layout, fit_tile, plan_layout
+from emreel.result.ledger import Ledger, Record, check_identity, forget_blocks, open_ledger, read_ledger
+from emreel.result.lock import Lock, acquire_lock
+from emreel.result.store import (
+    INVALID,
+    NOT_COMPUTED,
+    UNKNOWN,
+    create_store,
+    is_result,
+    prepare_folder,
+    read_facts,
+    read_layout,
+    remove_partials,
+    shard_paths,
+    write_block,
+)
+from emreel.result.tables import class_fraction_table, count_labels, quality_table, read_table, write_table
+from emreel.result.verify import Damage, verify_block, verify_result
+
+__all__ = [
+    "INVALID",
+    "NOT_COMPUTED",
+    "UNKNOWN",
+    "ArraySpec",
+    "Block",
+    "Damage",
+    "Layout",
+    "LayoutError",
+    "Ledger",
+    "LedgerError",
+    "Lock",
+    "LockError",
+    "Record",
+    "Result",
+    "ResultError",
+    "StorageError",
+    "acquire_lock",
+    "check_identity",
+    "class_fraction_table",
+    "count_labels",
+    "create_store",
+    "fit_tile",
+    "forget_blocks",
+    "is_result",
+    "open_ledger",
+    "open_result",
+    "plan_layout",
+    "prepare_folder",
+    "quality_table",
+    "read_facts",
+    "read_layout",
+    "read_ledger",
+    "read_table",
+    "remove_partials",
+    "shard_paths",
+    "verify_block",
+    "verify_result",
+    "write_block",
+    "write_frame_tables",
+    "write_table",
+]

@@ -1,0 +1,166 @@
+"""A result, opened: lazy arrays with coordinates in nm and s, and the tables beside them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import xarray as xr
+
+from emreel.result.errors import ResultError
+from emreel.result.layout import Layout
+from emreel.result.ledger import read_ledger
+from emreel.result.store import STORE, read_facts
+from emreel.result.tables import class_fraction_table, quality_table, read_table, write_table
+
+logger = logging.getLogger(__name__)
+
+_SHORT_UNITS = {"second": "s", "nanometer": "nm", "pixel": "px"}
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A result on disk, for looking at. Nothing is read before it is asked for.
+
+    ``tree`` holds everything for xarray: the root is a Dataset on the full grid (``label``), the nodes
+    ``membership`` and ``preview`` have grids of their own. ``tree.attrs["emreel"]`` tells where it came from.
+    """
+
+    path: Path
+    tree: xr.DataTree
+    layout: Layout
+    facts: Mapping[str, Any]
+    missing_blocks: tuple[int, ...]
+
+    @property
+    def dataset(self) -> xr.Dataset:
+        """What lies on the movie's own grid: ``label``, dims (time, y, x)."""
+        return self.tree.to_dataset()
+
+    @property
+    def label(self) -> xr.DataArray:
+        """Labels, dims (time, y, x), uint8: 0 not computed, 1..K classes, 254 invalid, 255 unknown."""
+        return self.dataset["label"]
+
+    @property
+    def membership(self) -> xr.DataArray:
+        """Class memberships from 0 to 1, dims (time, class, y_grid, x_grid).
+
+        Raises
+        ------
+        ResultError : the result was made without them.
+        """
+        if not self.layout.with_membership:
+            raise ResultError(f"{self.path} has no memberships. Label the movie with memberships switched on.")
+        return self.tree["membership"].to_dataset()["membership"]
+
+    @property
+    def preview(self) -> xr.DataArray:
+        """The movie made small, dims (time, y_preview, x_preview), uint8."""
+        return self.tree["preview"].to_dataset()["preview"]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the classes 1..K."""
+        return tuple(self.facts["label_names"])
+
+    @property
+    def pixel_size_nm(self) -> float | None:
+        """nm per px, or None when the movie is not calibrated."""
+        value = self.facts["pixel_size_nm"]
+        return None if value is None else float(value)
+
+    @property
+    def times_s(self) -> npt.NDArray[np.float64] | None:
+        """Frame times in s, shape (time,), or None when the movie only counts frames."""
+        time = self.tree.coords["time"]
+        return np.asarray(time.values, np.float64) if time.attrs.get("units") == "s" else None
+
+    @property
+    def is_complete(self) -> bool:
+        return not self.missing_blocks
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table of the result by name, such as "quality". Raises ResultError when there is none."""
+        return read_table(self.path, name)
+
+    def _repr_html_(self) -> str:
+        return str(self.tree._repr_html_())  # type: ignore[no-untyped-call]
+
+
+def open_result(
+    path: str | os.PathLike[str], *, chunks: Mapping[str, int] | Literal["shards"] | None = "shards"
+) -> Result:
+    """Open a result, finished or not; where nothing is computed yet, labels are 0.
+
+    Parameters
+    ----------
+    chunks : what is read at once by dask: "shards" reads whole files, the fastest for work on the
+        whole movie; a mapping of dims to lengths; ``None`` gives lazy arrays without dask that read just what
+        is indexed, the fastest for looking at single frames.
+
+    Raises
+    ------
+    ResultError : there is no result, it is damaged, or it is of another version.
+    """
+    folder = Path(path)
+    facts = read_facts(folder)
+    ledger = read_ledger(folder)
+    missing = tuple(block.index for block in ledger.missing)
+    if missing:
+        logger.warning("%s is not finished: %d of %d blocks are missing", folder, len(missing), ledger.layout.n_blocks)
+    try:
+        datasets = {
+            name: _short_units(_open_array(folder, ledger.layout, name, chunks)) for name in ledger.layout.arrays()
+        }
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise ResultError(f"{folder} is damaged ({error}). Run 'emreel verify {folder}'.") from error
+    root = datasets.pop("label").assign_attrs(emreel=facts)
+    if facts["pixel_size_nm"] is not None:
+        root["label"].attrs["pixel_size_nm"] = facts["pixel_size_nm"]
+    datasets["preview"] = datasets["preview"].rename(y="y_preview", x="x_preview")
+    tree = xr.DataTree.from_dict({"/": root} | {f"/{name}": dataset for name, dataset in datasets.items()})
+    return Result(folder, tree, ledger.layout, facts, missing)
+
+
+def write_frame_tables(path: str | os.PathLike[str]) -> None:
+    """Write the tables ``quality`` and ``class_fraction`` from the ledger's records, see `emreel.result.tables`."""
+    result = open_result(path, chunks=None)
+    records = list(read_ledger(path).done.values())
+    write_table(path, "quality", quality_table(records, result.times_s))
+    fractions = class_fraction_table(
+        records,
+        result.times_s,
+        label_names=result.label_names,
+        shape_yx=result.layout.shape_tyx[1:],
+        pixel_size_nm=result.pixel_size_nm,
+    )
+    write_table(path, "class_fraction", fractions)
+
+
+def _open_array(folder: Path, layout: Layout, name: str, chunks: Mapping[str, int] | str | None) -> xr.Dataset:
+    spec = layout.arrays()[name]
+    wanted: dict[Any, Any] | None = None
+    if chunks == "shards":
+        wanted = dict(zip(spec.dims, spec.shards, strict=True))
+    elif isinstance(chunks, Mapping):
+        wanted = {dim: length for dim, length in chunks.items() if dim in spec.dims}
+    group = spec.path.rpartition("/")[0]
+    dataset: xr.Dataset = xr.open_zarr(str(folder / STORE), group=group or None, chunks=wanted, consolidated=False)
+    return dataset.drop_attrs(deep=False)
+
+
+def _short_units(dataset: xr.Dataset) -> xr.Dataset:
+    """OME wants units in full words; a movie of ours says s, nm, px."""
+    for coord in dataset.coords.values():
+        units = coord.attrs.get("units")
+        if units in _SHORT_UNITS:
+            coord.attrs["units"] = _SHORT_UNITS[units]
+    return dataset

@@ -1,0 +1,171 @@
+"""Tables of a result: tidy parquet files, one row an observation, units in the columns' names.
+
+A row of the ledger describes one frame of one block::
+
+    {"frame": 12, "status": "good", "blur": 0.1, "gain": 1.02, "drift_y_px": 0.0, "drift_x_px": 0.0,
+     "reason": "", "label_px": {"1": 40000, "2": 24000, "254": 1536}}
+
+``label_px`` counts the block's pixels of each label value (`count_labels`); where frames are split into tiles, the
+tiles' counts are added here. What a row leaves out is unknown (NaN).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from emreel.result.errors import ResultError, explain_os_error
+from emreel.result.files import write_file
+from emreel.result.ledger import Record
+from emreel.result.store import INVALID, UNKNOWN
+
+TABLES = "tables"
+QUALITY_COLUMNS = (
+    "frame",
+    "time_s",
+    "status",
+    "blur",
+    "gain",
+    "drift_y_px",
+    "drift_x_px",
+    "invalid_fraction",
+    "reason",
+)
+FRACTION_COLUMNS = ("frame", "time_s", "label", "name", "area_px2", "area_nm2", "fraction")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+
+
+def write_table(path: str | os.PathLike[str], name: str, table: pd.DataFrame) -> Path:
+    """Write RESULT/tables/NAME.parquet in one step; the same table gives the same bytes. Returns the file.
+
+    Raises
+    ------
+    ResultError : a name that is not lower-case letters, digits and underscores. StorageError : the disk refuses.
+    """
+    file = _table_path(path, name)
+    columns = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+    buffer = io.BytesIO()
+    pq.write_table(columns, buffer, compression="zstd", version="2.6")
+    write_file(file, buffer.getvalue())
+    return file
+
+
+def read_table(path: str | os.PathLike[str], name: str) -> pd.DataFrame:
+    """Read RESULT/tables/NAME.parquet.
+
+    Raises
+    ------
+    ResultError : no such table (the message lists those that are there), or a damaged one.
+    """
+    file = _table_path(path, name)
+    try:
+        frame: pd.DataFrame = pq.read_table(io.BytesIO(file.read_bytes())).to_pandas()
+    except FileNotFoundError as error:
+        there = ", ".join(sorted(found.stem for found in file.parent.glob("*.parquet"))) or "none"
+        raise ResultError(f"{os.fspath(path)} has no table '{name}'. Tables there: {there}.") from error
+    except pa.ArrowInvalid as error:
+        raise ResultError(f"{file} is damaged ({error}). Run the command that made it again.") from error
+    except OSError as error:
+        raise explain_os_error(error, file) from error
+    return frame
+
+
+def count_labels(label: npt.NDArray[np.uint8]) -> list[dict[str, int]]:
+    """Pixels of each label value, a dict for every frame. label : shape (t, y, x), uint8."""
+    counts = [np.bincount(frame.ravel(), minlength=256) for frame in label]
+    return [{str(value): int(frame[value]) for value in np.flatnonzero(frame)} for frame in counts]
+
+
+def quality_table(records: Iterable[Record], times_s: npt.NDArray[np.float64] | None) -> pd.DataFrame:
+    """One row a computed frame, in order; columns as `QUALITY_COLUMNS`.
+
+    A good frame with the ``signature`` of the frame before it (where the rows tell them) is a duplicate.
+    ``invalid_fraction`` is the share of the frame's computed pixels that are label 254.
+    times_s : shape (time,), s, or None: column ``time_s`` is NaN.
+    """
+    rows = []
+    signatures: dict[int, Any] = {}
+    for frame, parts in _by_frame(records).items():
+        counts, n_pixels = _counts(parts)
+        row = dict.fromkeys(QUALITY_COLUMNS) | {key: value for key, value in parts[0].items() if key in QUALITY_COLUMNS}
+        row |= {"frame": frame, "time_s": _time(times_s, frame)}
+        row["invalid_fraction"] = counts[INVALID] / n_pixels if n_pixels else np.nan
+        signature = parts[0].get("signature")
+        if row["status"] == "good" and signature is not None and signatures.get(frame - 1) == signature:
+            row |= {"status": "duplicate", "reason": f"repeats frame {frame - 1}"}
+        signatures[frame] = signature
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=list(QUALITY_COLUMNS))
+    words, numbers = ("status", "reason"), ("time_s", "blur", "gain", "drift_y_px", "drift_x_px", "invalid_fraction")
+    kinds: dict[str, Any] = {"frame": np.int64} | dict.fromkeys(numbers, np.float64) | dict.fromkeys(words, str)
+    for name in words:
+        table[name] = table[name].fillna("")
+    return table.astype(kinds)
+
+
+def class_fraction_table(
+    records: Iterable[Record],
+    times_s: npt.NDArray[np.float64] | None,
+    *,
+    label_names: Sequence[str],
+    shape_yx: tuple[int, int],
+    pixel_size_nm: float | None,
+) -> pd.DataFrame:
+    """One row a frame and label (1..K and 255), for frames of which every pixel is computed.
+
+    ``fraction`` is the share of the frame's valid pixels (label 254 left out): the rows of a frame add up to 1,
+    and are NaN where no pixel is valid. ``area_nm2`` is NaN without calibration, ``time_s`` without times.
+    """
+    names = dict(enumerate(label_names, start=1)) | {UNKNOWN: "unknown"}
+    area_nm2 = np.nan if pixel_size_nm is None else pixel_size_nm**2
+    rows = []
+    for frame, parts in _by_frame(records).items():
+        counts, n_pixels = _counts(parts)
+        if n_pixels != shape_yx[0] * shape_yx[1]:
+            continue
+        valid = n_pixels - counts[INVALID]
+        for label, name in names.items():
+            share = counts[label] / valid if valid else np.nan
+            area = counts[label]
+            rows.append((frame, _time(times_s, frame), label, name, area, area * area_nm2, share))
+    table = pd.DataFrame(rows, columns=list(FRACTION_COLUMNS))
+    kinds: dict[str, Any] = dict.fromkeys(("frame", "label", "area_px2"), np.int64)
+    kinds |= dict.fromkeys(("time_s", "area_nm2", "fraction"), np.float64) | {"name": str}
+    return table.astype(kinds)
+
+
+def _table_path(path: str | os.PathLike[str], name: str) -> Path:
+    if not _NAME.fullmatch(name):
+        raise ResultError(f"got the table name {name!r}, wanted lower-case letters, digits and underscores.")
+    return Path(path) / TABLES / f"{name}.parquet"
+
+
+def _by_frame(records: Iterable[Record]) -> dict[int, list[dict[str, Any]]]:
+    """The ledger's rows of each frame, tiles in order, frames in order."""
+    frames: dict[int, list[dict[str, Any]]] = {}
+    for record in sorted(records, key=lambda record: record.block.index):
+        for row in record.rows:
+            frames.setdefault(int(row["frame"]), []).append(dict(row))
+    return dict(sorted(frames.items()))
+
+
+def _counts(parts: Iterable[dict[str, Any]]) -> tuple[Counter[int], int]:
+    counts: Counter[int] = Counter()
+    for part in parts:
+        counts.update({int(value): int(n) for value, n in part.get("label_px", {}).items()})
+    return counts, counts.total()
+
+
+def _time(times_s: npt.NDArray[np.float64] | None, frame: int) -> float:
+    return float("nan") if times_s is None else float(times_s[frame])

@@ -1,0 +1,43 @@
+"""Looking at results: overlay pictures, the overview, and copies for other tools.
+
+Nothing here draws on a screen: figures are `matplotlib.figure.Figure` objects of their own, so notebooks show them
+and scripts save them, and no state of pyplot is touched. Names are loaded when they are first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "ExportError": "emreel.view.errors",
+    "ViewError": "emreel.view.errors",
+    "draw_overlay": "emreel.view.figures",
+    "draw_overview": "emreel.view.overview",
+    "export_result": "emreel.view.export",
+    "overlay_rgb": "emreel.view.overlay",
+    "save_overview": "emreel.view.overview",
+}
+
+if TYPE_CHECKING:
+    from emreel.view.errors import ExportError as ExportError
+    from emreel.view.errors import ViewError as ViewError
+    from emreel.view.export import export_result as export_result
+    from emreel.view.figures import draw_overlay as draw_overlay
+    from emreel.view.overlay import overlay_rgb as overlay_rgb
+    from emreel.view.overview import draw_overview as draw_overview
+    from emreel.view.overview import save_overview as save_overview
+
+__all__ = [*_HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'emreel.view' has no attribute '{name}'")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
