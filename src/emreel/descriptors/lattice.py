@@ -5,15 +5,18 @@ their coverage, so that the frame's edge and dead pixels neither dim nor brighte
 
 1. m, the local mean counts (sigma 1.5 d), and z = (f - m) / sqrt(m): shot noise of equal strength everywhere,
    yet linear in the counts. (A logarithm would be, too, but it collapses at low dose.)
-2. A lock-in at every g of the movie: amplitude of the wave exp(2 pi i g r) in z (sigma 1 d).
-3. Its energy, smoothed (sigma 0.9 d), minus what white noise leaves there, square root: one amplitude a g.
+2. A lock-in at every g of the movie: amplitude of the wave exp(2 pi i g r) in z (sigma 0.8 d).
+3. Its energy, smoothed (sigma 0.8 d), minus what white noise leaves there, square root: one amplitude a g.
 4. All amplitudes of a point are divided by one local contrast, sqrt(localmax(|A|, 2 d)^2 + (0.7 A_global)^2),
    so that a thin or defocused part of a crystal is the same class as the rest of it.
-5. One intensity channel, log m, weighted to a share of the amplitudes' spread over the movie: two lattice-free
-   layers differ in nothing else.
+5. One intensity channel: two lattice-free layers differ in nothing else. It is the log of the counts,
+   averaged (sigma 2 d) over neighbours of like total amplitude only, so that a bright crystal does not shine
+   into the dark layer beside it, which would look like a third layer; weighted to half of the spread that all
+   amplitudes together have over the movie, and never amplified much.
 
 The lock-in follows the geometric phase analysis of M. J. Hytch, E. Snoeck, R. Kilaas, Ultramicroscopy 74
-(1998) 131, of which it keeps the amplitude.
+(1998) 131, of which it keeps the amplitude; the average over like neighbours is a bilateral filter with the
+amplitude as its guide, computed on levels of the guide (F. Durand, J. Dorsey, ACM Trans. Graphics 21 (2002) 257).
 
 A movie without any lattice is described by its intensity and its roughness at two scales.
 """
@@ -49,6 +52,12 @@ LARGEST_STRIDE = 8
 LEAST_COUNTS = 0.01
 #: White noise is measured in the rings between these frequencies, cycles/px.
 NOISE_BAND = (0.3, 0.48)
+#: The intensity channel is at most log(counts) times this: a faint one is not blown up to rule the classes.
+LARGEST_INTENSITY_WEIGHT = 1.5
+#: Levels of total amplitude, 0 to 1, between which the intensity's average is interpolated.
+GUIDE_LEVELS = 9
+#: Sigma of the counts before that average, in d: enough to even out the columns of atoms.
+FINE_PERIODS = 0.5
 #: Ring of a polycrystal: orientations over half a turn at which the lock-in is done.
 RING_ORIENTATIONS = 18
 
@@ -68,7 +77,7 @@ class Lattice:
     amplitude_global : typical total amplitude |A| of the movie's crystals, in z.
     intensity_weight : factor of the channel log(counts).
     mean_counts, zero_counts : the movie's mean, and what its detector reports for no electron.
-    mean_periods, lockin_periods, energy_periods : Gaussian sigmas of steps 1, 2 and 3, in d.
+    mean_periods, lockin_periods, energy_periods, intensity_periods : Gaussian sigmas of steps 1, 2, 3, 5, in d.
     contrast_periods, contrast_floor : reach of the local maximum of step 4, in d; share of A_global in it.
     intensity_share : the intensity channel's spread over that of all amplitudes together, for `suggest`.
 
@@ -88,8 +97,9 @@ class Lattice:
     mean_counts: float = 1.0
     zero_counts: float = 0.0
     mean_periods: float = 1.5
-    lockin_periods: float = 1.0
-    energy_periods: float = 0.9
+    lockin_periods: float = 0.8
+    energy_periods: float = 0.8
+    intensity_periods: float = 2.0
     contrast_periods: float = 2.0
     contrast_floor: float = 0.7
     intensity_share: float = 0.5
@@ -98,7 +108,7 @@ class Lattice:
         object.__setattr__(self, "g_vectors", tuple((float(gy), float(gx)) for gy, gx in self.g_vectors))
         if self.stride < 1 or int(self.stride) != self.stride:
             raise LatticeError(f"got a stride of {self.stride} px, wanted a whole number from 1 up.")
-        for field in ("period_px", "mean_periods", "lockin_periods", "energy_periods"):
+        for field in ("period_px", "mean_periods", "lockin_periods", "energy_periods", "intensity_periods"):
             if not 0 < getattr(self, field) < np.inf:
                 raise LatticeError(f"got {field} = {getattr(self, field)}, wanted a positive number.")
         for g in self.g_vectors:
@@ -121,7 +131,8 @@ class Lattice:
         grid = self.grid_px
         reach = _radius(self._sigma_px("mean")) + grid
         if self.g_vectors:
-            around = _radius(self._sigma_px("energy") / grid) + self._contrast_radius
+            around = self._contrast_radius
+            around += sum(_radius(self._sigma_px(step) / grid) for step in ("energy", "intensity"))
             reach += _radius(self._sigma_px("lockin")) + grid * around
         else:
             reach += _radius(self._sigma_px("mean")) + _radius(self._coarse_sigma_px)
@@ -135,15 +146,12 @@ class Lattice:
 
     def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
         view = _View.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
-        mean = self._local_mean(view)
-        z = self._standardised(view, mean)
-        channels = self._scaled(self._amplitudes(z, view)) if self.g_vectors else self._roughness(z, view)
-        counts = np.maximum(mean + np.float32(self.mean_counts - self.zero_counts), np.float32(self._least_counts))
-        intensity = np.float32(self.intensity_weight) * np.log(counts)
-        stacked = [*channels, intensity] if self.g_vectors else [intensity, *channels]
         shape_yx = (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo)
         picked = view.picked(self.stride, shape_yx)
-        return np.stack([channel[picked] for channel in stacked], axis=-1)
+        channels = self._channels(view)
+        if self.g_vectors:
+            channels[-1] = np.float32(self.intensity_weight) * channels[-1]
+        return np.stack([channel[picked] for channel in channels], axis=-1)
 
     def amplitudes(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
         """Amplitude of every g before the local contrast is divided out, in units of z = (f - m)/sqrt(m)."""
@@ -179,8 +187,7 @@ class Lattice:
             fourth, second = fold(draft._amplitude_sums).values
             draft = replace(draft, amplitude_global=float(np.sqrt(fourth / second)) if second > 0 else 1.0)
         if "intensity_weight" not in given:
-            unit = replace(draft, intensity_weight=1.0)
-            draft = replace(draft, intensity_weight=_intensity_weight(fold(unit._feature_sums), draft.intensity_share))
+            draft = replace(draft, intensity_weight=_intensity_weight(fold(draft._feature_sums), draft.intensity_share))
         return draft
 
     # The steps, on the trimmed view of one frame.
@@ -206,6 +213,34 @@ class Lattice:
         total = _smooth(view.counts, taps, view.grid_px, view.n_grid_yx)
         cover = _smooth(view.weight, taps, view.grid_px, view.n_grid_yx)
         return _divide(total, cover)
+
+    def _channels(self, view: _View) -> list[Image]:
+        """Every feature on the working grid, the intensity as it is."""
+        mean = self._local_mean(view)
+        z = self._standardised(view, mean)
+        if not self.g_vectors:
+            return [self._log_counts(mean), *self._roughness(z, view)]
+        amplitudes = self._scaled(self._amplitudes(z, view))
+        return [*amplitudes, self._log_counts(self._mean_of_alike(amplitudes, view))]
+
+    def _log_counts(self, mean: Image) -> Image:
+        counts = mean + np.float32(self.mean_counts - self.zero_counts)
+        return np.asarray(np.log(np.maximum(counts, np.float32(self._least_counts))))
+
+    def _mean_of_alike(self, amplitudes: list[Image], view: _View) -> Image:
+        """Mean counts (minus the movie's) of the neighbours that have the same total amplitude."""
+        fine = _gaussian(FINE_PERIODS * self.period_px)
+        inside = view.weight_on_grid
+        total = _smooth(view.counts, fine, view.grid_px, view.n_grid_yx) * inside
+        cover = _smooth(view.weight, fine, view.grid_px, view.n_grid_yx) * inside
+        guide = np.float32(GUIDE_LEVELS - 1) * np.minimum(np.sqrt(_sum_of_squares(amplitudes)), np.float32(1))
+        taps = _gaussian(self._sigma_px("intensity") / view.grid_px)
+        over, under = np.zeros_like(total), np.zeros_like(cover)
+        for level in range(GUIDE_LEVELS):
+            alike = np.maximum(np.float32(1) - np.abs(guide - np.float32(level)), np.float32(0))
+            over += alike * _smooth(total * alike, taps, 1, total.shape)
+            under += alike * _smooth(cover * alike, taps, 1, cover.shape)
+        return _divide(over, under)
 
     def _standardised(self, view: _View, mean: Image) -> Image:
         """z = (f - m)/sqrt(m) of every pixel, 0 where invalid."""
@@ -237,11 +272,8 @@ class Lattice:
 
     def _scaled(self, amplitudes: list[Image]) -> list[Image]:
         """The amplitudes over the local contrast (step 4)."""
-        square = np.zeros_like(amplitudes[0])
-        for amplitude in amplitudes:
-            square += amplitude * amplitude
         size = 2 * self._contrast_radius + 1
-        strongest = ndimage.maximum_filter(square, size, mode="constant", cval=0.0)
+        strongest = ndimage.maximum_filter(_sum_of_squares(amplitudes), size, mode="constant", cval=0.0)
         contrast = np.sqrt(strongest + np.float32((self.contrast_floor * self.amplitude_global) ** 2))
         return [_divide(amplitude, contrast) for amplitude in amplitudes]
 
@@ -276,10 +308,7 @@ class Lattice:
     def _feature_sums(self, frame: Frame, valid: Mask) -> _Sums:
         """Number of grid points, sums and sums of squares of every feature."""
         view = self._padded_view(frame, valid)
-        mean = self._local_mean(view)
-        channels = self._scaled(self._amplitudes(self._standardised(view, mean), view))
-        counts = np.maximum(mean + np.float32(self.mean_counts - self.zero_counts), np.float32(self._least_counts))
-        values = np.stack([*channels, np.log(counts)], axis=-1)[view.inside].astype(np.float64)
+        values = np.stack(self._channels(view), axis=-1)[view.inside].astype(np.float64)
         return _Sums(np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)]))
 
 
@@ -401,11 +430,11 @@ def _white_noise(spectrum: SpectrumSums) -> float:
 
 
 def _intensity_weight(sums: _Sums, share: float) -> float:
-    """Factor that gives the last channel ``share`` of the total spread of the others; 1 when it has none."""
+    """Factor that gives the last channel ``share`` of the total spread of the others, within its limit."""
     n, total, square = sums.values
     spread = np.sqrt(np.maximum(square / n - (total / n) ** 2, 0))
     lattice = float(np.sqrt(np.sum(spread[:-1] ** 2)))
-    return share * lattice / float(spread[-1]) if spread[-1] > 0 and lattice > 0 else 1.0
+    return min(LARGEST_INTENSITY_WEIGHT, share * lattice / float(spread[-1])) if spread[-1] > 0 and lattice > 0 else 1.0
 
 
 def _radius(sigma_px: float) -> int:
@@ -440,6 +469,13 @@ def _smooth(image: Image, taps: Image, step: int, n_yx: tuple[int, int]) -> Imag
     down = kernels.smooth_rows(_with_margin(image, radius, n_yx[0], step), taps, step, n_yx[0])
     across = kernels.smooth_rows(_with_margin(down.T, radius, n_yx[1], step), taps, step, n_yx[1])
     return np.ascontiguousarray(across.T)
+
+
+def _sum_of_squares(images: list[Image]) -> Image:
+    total = np.zeros_like(images[0])
+    for image in images:
+        total += image * image
+    return total
 
 
 def _divide(over: Image, under: Image) -> Image:
