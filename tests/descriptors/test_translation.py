@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import operator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -326,3 +327,14 @@ def test_preselected_shifts_are_the_users():
     assert got == PreselectedTranslations(shifts=((0, 11),), patch_px=17, stride=4)
     with pytest.raises(TranslationError, match="no shifts"):
         PreselectedTranslations.suggest({}, fold)
+
+
+def test_threads_do_not_share_their_work():
+    rng = np.random.default_rng(0)
+    descriptor = TranslationSymmetry(window_px=6, patch_px=5, stride=3, max_shifts=25)
+    frames = [rng.normal(100 * i, 10, (90, 110)).astype(np.float32) for i in range(8)]
+    expected = [descriptor(*pad_frame(frame, descriptor.halo)) for frame in frames]
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(descriptor, *pad_frame(frame, descriptor.halo)) for frame in frames * 3]
+        for job, wanted in zip(jobs, expected * 3, strict=True):
+            np.testing.assert_array_equal(job.result(), wanted)

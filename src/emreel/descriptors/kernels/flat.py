@@ -81,41 +81,10 @@ def sum4(out: Array, a: Array, b: Array, c: Array, d: Array) -> None:
 
 
 @kernel
-def sum5(out: Array, a: Array, b: Array, c: Array, d: Array, f: Array) -> None:
-    """out = ((a + b) + (c + d)) + f."""
-    for e in range(out.size):
-        out[e] = ((a[e] + b[e]) + (c[e] + d[e])) + f[e]
-
-
-@kernel
 def add2(out: Array, a: Array, b: Array) -> None:
     """out += a, then out += b."""
     for e in range(out.size):
         out[e] = (out[e] + a[e]) + b[e]
-
-
-@kernel
-def _start_sum(out: Array, terms: Array, at: Array, n_terms: int) -> int:
-    """out = the first terms, as many as one loop takes; says how many. Term k is row ``at[k, 0]`` from ``at[k, 1]``."""
-    n = out.size
-    a = terms[at[0, 0], at[0, 1] : at[0, 1] + n]
-    if n_terms == 1:
-        copy(out, a)
-        return 1
-    b = terms[at[1, 0], at[1, 1] : at[1, 1] + n]
-    if n_terms == 2:
-        sum2(out, a, b)
-        return 2
-    c = terms[at[2, 0], at[2, 1] : at[2, 1] + n]
-    if n_terms == 3:
-        sum3(out, a, b, c)
-        return 3
-    d = terms[at[3, 0], at[3, 1] : at[3, 1] + n]
-    if n_terms == 4:
-        sum4(out, a, b, c, d)
-        return 4
-    sum5(out, a, b, c, d, terms[at[4, 0], at[4, 1] : at[4, 1] + n])
-    return 5
 
 
 def n_levels(length: int) -> int:
@@ -156,7 +125,16 @@ def sum_windows(out: Array, work: Array, length: int, step: int, with_tail: bool
         at[n_terms, 0] = 1
         at[n_terms, 1] = length * step
         n_terms += 1
-    done = _start_sum(out, work, at, n_terms)
+    a = work[at[0, 0], at[0, 1] : at[0, 1] + n]
+    done = min(n_terms, 3)
+    if done == 1:
+        copy(out, a)
+    else:
+        b = work[at[1, 0], at[1, 1] : at[1, 1] + n]
+        if done == 2:
+            sum2(out, a, b)
+        else:
+            sum3(out, a, b, work[at[2, 0], at[2, 1] : at[2, 1] + n])
     while done < n_terms:
         a = work[at[done, 0], at[done, 1] : at[done, 1] + n]
         if done + 1 < n_terms:
