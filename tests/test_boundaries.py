@@ -1,4 +1,4 @@
-"""Labels lie where the phases lie: an edge at a known column is found there, for every descriptor and upsampling (W9)."""
+"""Labels lie where the phases lie: an edge at a known column is found there, by every descriptor (W9)."""
 
 from __future__ import annotations
 
