@@ -52,6 +52,8 @@ PLAIN_THRESHOLD = 3.0
 #: The working grid is never wider than this share of the period.
 GRID_PERIODS = 0.6
 LARGEST_STRIDE = 8
+#: A frame must show so many periods a side.
+SMALLEST_FRAME_PERIODS = 4
 #: Local means below this share of the movie's mean counts are taken as that much (vacuum).
 LEAST_COUNTS = 0.01
 #: White noise is measured in the rings between these frequencies, cycles/px.
@@ -142,6 +144,11 @@ class Lattice:
             around += sum(_radius(self._sigma_px(step) / grid) for step in ("energy", "intensity"))
             reach += _radius(self._sigma_px("lockin")) + grid * around
         return grid_length(reach, self.stride) * self.stride
+
+    @property
+    def smallest_frame_px(self) -> int:
+        """Four periods: most of the halo may lie beyond a small frame, and carries no weight there."""
+        return int(np.ceil(SMALLEST_FRAME_PERIODS * self.period_px))
 
     @cached_property
     def grid_px(self) -> int:
