@@ -167,7 +167,8 @@ def test_a_dead_frame_shows_nothing():
 # Squared frequencies of the reflections, in units of the lattice_px that the movie's description tells.
 SQUARE = [h * h + k * k for h in range(4) for k in range(4) if h or k]
 FCC = [q * 3 / 8 for q in (3, 4, 8, 11, 12)]  # along [110], lattice_px = a sqrt(3/8)
-FOLDED = [9 / 8 * q for q in (1, 4 * np.sin(np.pi / 5) ** 2, 4 * np.cos(np.pi / 5) ** 2)]  # {111} at 72 deg
+# five twins that close the circle: rows along the twin planes keep their length, the angle between them is 72 deg
+FOLDED = [q / np.sin(2 * np.pi / 5) ** 2 for q in (1, 4 * np.sin(np.pi / 5) ** 2, 4 * np.cos(np.pi / 5) ** 2)]
 FILM = [h * h + (k / 1.0105) ** 2 for h in range(4) for k in range(4) if h or k]  # strained along its growth
 
 
