@@ -233,7 +233,7 @@ class Lattice:
         mean = self._local_mean(view)
         if not self.g_vectors:
             return [self._log_counts(mean)]
-        amplitudes = self._scaled(self._amplitudes(self._standardised(view, mean), view))
+        amplitudes = self._scaled(self._amplitudes(self._standardised(view, mean), view), view)
         return [*amplitudes, self._log_counts(self._mean_of_alike(amplitudes, view))]
 
     def _log_counts(self, mean: Image) -> Image:
@@ -283,10 +283,12 @@ class Lattice:
             amplitudes.append(np.sqrt(np.maximum(energy, 0)))
         return amplitudes
 
-    def _scaled(self, amplitudes: list[Image]) -> list[Image]:
+    def _scaled(self, amplitudes: list[Image], view: _View) -> list[Image]:
         """The amplitudes over the local contrast (step 4)."""
         size = 2 * self._contrast_radius + 1
-        strongest = ndimage.maximum_filter(_sum_of_squares(amplitudes), size, mode="constant", cval=0.0)
+        strongest = ndimage.maximum_filter(
+            _sum_of_squares(amplitudes) * view.weight_on_grid, size, mode="constant", cval=0.0
+        )
         contrast = np.sqrt(strongest + np.float32((self.contrast_floor * self.amplitude_global) ** 2))
         return [_divide(amplitude, contrast) for amplitude in amplitudes]
 

@@ -47,12 +47,10 @@ RING_CONTRAST = 2.0
 RING_SPOTTINESS = 1.2
 #: Zero-padded windows smear disorder into spots: below this share of the tile no ring is looked for.
 LEAST_WINDOW_SHARE = 0.75
-#: A ring with so many times the power of all peaks is a polycrystal, and the peaks are an accident.
-RING_OVER_PEAKS = 10.0
+#: A ring with so many times the power of all peaks is a polycrystal with a few large grains (lattices: 0.3 to 0.9).
+RING_OVER_PEAKS = 1.5
 #: Power of a Hann window's peak over its height: 1.5 bins along each axis.
 HANN_PEAK_BINS = 1.5**2
-#: Hann windows that overlap by half are nearly independent: (1 + 2/36) along each axis.
-OVERLAP_LOSS = (1 + 2 / 36) ** 2
 
 
 class SpectrumError(EmreelError, ValueError):
@@ -65,6 +63,7 @@ class SpectrumSums:
 
     power : shape (tile_px, tile_px), counts^2, zero frequency in the middle.
     n_frames, n_tiles : what was added. window_px : the shortest window side that went in.
+    independence : share of a frame's tiles that count as independent (tiles overlap).
     strength, strength_sq : sums over tiles of their power above the lowest frequency, and of its square.
     ring_sq, ring_sum_sq : shape (tile_px // 2,), sums over tiles of mean(power^2) and mean(power)^2 of every ring.
     """
@@ -73,6 +72,7 @@ class SpectrumSums:
     n_frames: int
     n_tiles: int
     window_px: int
+    independence: float
     strength: float
     strength_sq: float
     ring_sq: Floats
@@ -102,7 +102,9 @@ class SpectrumSums:
                 totals += total, total**2
                 ring_sums += second, first**2
         whole = _whole_plane(half, tile_px)
-        return cls(whole, 1, n_tiles, min(window_yx), float(totals[0]), float(totals[1]), ring_sums[0], ring_sums[1])
+        independence = float(np.prod([_independence(*axis) for axis in zip(frame.shape, window_yx, strict=True)]))
+        strength, strength_sq = totals.tolist()
+        return cls(whole, 1, n_tiles, min(window_yx), independence, strength, strength_sq, ring_sums[0], ring_sums[1])
 
     def __add__(self, other: SpectrumSums, /) -> SpectrumSums:
         if self.power.shape != other.power.shape:
@@ -114,6 +116,7 @@ class SpectrumSums:
             self.n_frames + other.n_frames,
             self.n_tiles + other.n_tiles,
             min(self.window_px, other.window_px),
+            min(self.independence, other.independence),
             self.strength + other.strength,
             self.strength_sq + other.strength_sq,
             self.ring_sq + other.ring_sq,
@@ -129,7 +132,7 @@ class SpectrumSums:
         """Tiles of one frame that count: disorder repeats from frame to frame, and a bright tile outweighs others."""
         if self.strength_sq <= 0:
             return 0.0
-        return self.strength**2 / self.strength_sq / self.n_frames / OVERLAP_LOSS
+        return self.strength**2 / self.strength_sq / self.n_frames * self.independence
 
     @property
     def concentration(self) -> Floats:
@@ -299,11 +302,24 @@ def _hann(n: int) -> Floats:
     return np.asarray(np.sin(np.pi * (np.arange(n) + 0.5) / n) ** 2)
 
 
-def _windows(n_px: int, window_px: int) -> Iterator[slice]:
-    """Windows that overlap by half at least and reach both ends."""
+def _starts(n_px: int, window_px: int) -> npt.NDArray[np.intp]:
+    """First pixels of windows that overlap by half at least and reach both ends."""
     count = 1 if n_px <= window_px else -(-2 * (n_px - window_px) // window_px) + 1
-    for start in np.round(np.linspace(0, n_px - window_px, count)).astype(int):
+    return np.round(np.linspace(0, n_px - window_px, count)).astype(np.intp)
+
+
+def _windows(n_px: int, window_px: int) -> Iterator[slice]:
+    for start in _starts(n_px, window_px):
         yield slice(int(start), int(start) + window_px)
+
+
+def _independence(n_px: int, window_px: int) -> float:
+    """Share of an axis's windows that are independent: power correlates by the square of the windows' overlap."""
+    hann, starts = _hann(window_px), _starts(n_px, window_px)
+    overlap = np.correlate(hann, hann, mode="full")[window_px - 1 :] / np.sum(hann**2)
+    apart = np.abs(starts[:, None] - starts[None, :])
+    correlation = np.where(apart < window_px, overlap[np.minimum(apart, window_px - 1)], 0.0) ** 2
+    return float(len(starts) / np.sum(correlation))
 
 
 def _flattened(tile: npt.NDArray[Any], good: Mask) -> Floats | None:

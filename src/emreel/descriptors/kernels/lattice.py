@@ -2,7 +2,8 @@
 
 All of them run on rows: the inner loop goes along the second axis, so that it vectorises, and no sum ever
 runs along it. Every output is the same sum in the same order wherever its tile begins, so tiles equal the
-whole frame to the bit; ``fastmath`` allows nothing but fused multiply-adds, which keep that order.
+whole frame to the bit. ``fastmath`` allows fused multiply-adds only, and every statement adds one product, so
+that there is one way to fuse it, in the vectorised loop and in its remainder alike.
 Sources carry their own margin of zeros; no kernel looks over an edge.
 """
 
@@ -35,7 +36,10 @@ def smooth_rows(source: Image, taps: Image, step: int, n_out: int) -> Image:
             )
             ka, kb, kc, kd = taps[t], taps[t + 1], taps[t + 2], taps[t + 3]
             for x in range(width):
-                total[x] += ka * a[x] + kb * b[x] + kc * c[x] + kd * d[x]
+                value = total[x] + ka * a[x]
+                value = value + kb * b[x]
+                value = value + kc * c[x]
+                total[x] = value + kd * d[x]
         for t in range(n_taps - n_taps % 4, n_taps):
             a, ka = source[i * step + t], taps[t]
             for x in range(width):
@@ -62,8 +66,10 @@ def demodulate_rows(source: Image, even: Image, odd: Image, step: int, n_out: in
             c, d = source[middle + t + 1], source[middle - t - 1]
             e0, o0, e1, o1 = even[t], odd[t], even[t + 1], odd[t + 1]
             for x in range(width):
-                re[x] += e0 * (a[x] + b[x]) + e1 * (c[x] + d[x])
-                im[x] += o0 * (a[x] - b[x]) + o1 * (c[x] - d[x])
+                even_part = re[x] + e0 * (a[x] + b[x])
+                re[x] = even_part + e1 * (c[x] + d[x])
+                odd_part = im[x] + o0 * (a[x] - b[x])
+                im[x] = odd_part + o1 * (c[x] - d[x])
         if radius % 2:
             a, b = source[middle + radius], source[middle - radius]
             e0, o0 = even[radius], odd[radius]
@@ -89,11 +95,15 @@ def demodulate_energy(real: Image, imag: Image, even: Image, odd: Image, step: i
             ra, rb, ia, ib = real[middle + t], real[middle - t], imag[middle + t], imag[middle - t]
             e, o = even[t], odd[t]
             for x in range(width):
-                re[x] += e * (ra[x] + rb[x]) - o * (ia[x] - ib[x])
-                im[x] += e * (ia[x] + ib[x]) + o * (ra[x] - rb[x])
+                real_part = re[x] + e * (ra[x] + rb[x])
+                re[x] = real_part - o * (ia[x] - ib[x])
+                imag_part = im[x] + e * (ia[x] + ib[x])
+                im[x] = imag_part + o * (ra[x] - rb[x])
         out = energy[i]
         for x in range(width):
-            out[x] = re[x] * re[x] + im[x] * im[x]
+            out[x] = re[x] * re[x]
+        for x in range(width):
+            out[x] = out[x] + im[x] * im[x]
     return energy
 
 
