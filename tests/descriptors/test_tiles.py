@@ -14,7 +14,7 @@ from emreel.movie import make_movie
 
 DESCRIPTORS = [
     Lattice(g_vectors=((0.21, 0.02), (-0.02, 0.21)), period_px=4.7, stride=4, mean_counts=50.0),
-    Lattice(g_vectors=((0.11, 0.02), (-0.02, 0.11)), period_px=8.9, stride=3, mean_counts=50.0),
+    Lattice(g_vectors=((0.21, 0.02), (-0.02, 0.21)), period_px=4.7, stride=3, mean_counts=50.0),
     Lattice(period_px=6.0, stride=3, mean_counts=50.0),
     TranslationSymmetry(window_px=9, patch_px=6, stride=4),
     TranslationSymmetry(window_px=5, patch_px=4, stride=1),
