@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -33,6 +34,7 @@ def run_movie(data: Path, name: str, recipe: str, folder: Path) -> tuple[dict[st
     """Label one movie by the command line and score it; returns the scores and the seconds that it took."""
     place = folder / recipe / name
     place.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
     RECIPES[recipe].save(place.parent / "recipe.toml")
     pixel = json.loads((data / name / "meta.json").read_text())["pixel_nm"]
     command = [sys.executable, "-m", "emreel", "run", str(data / name / "movie.npz"), "-o", str(place)]
