@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emreel.descriptors.peaks import SpectrumError, SpectrumSums, find_peaks, learn_peaks, measure_period
+from emreel.descriptors.peaks import find_peaks, learn_peaks, measure_period
+from emreel.descriptors.welch import SpectrumError, SpectrumSums
 
 
 def fold_over(frames, valids=None):

@@ -38,13 +38,21 @@ from scipy import ndimage
 from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels import lattice as kernels
-from emreel.descriptors.peaks import Peaks, SpectrumSums, learn_peaks
+from emreel.descriptors.peaks import Peaks, learn_peaks
+from emreel.descriptors.welch import SpectrumSums
+from emreel.descriptors.working_grid import (
+    Image,
+    WorkingView,
+    divide_covered,
+    gaussian_taps,
+    reach_px,
+    smooth,
+    sum_of_squares,
+    wave_taps,
+    with_margin,
+)
 from emreel.movie import EmreelError
 
-Image = npt.NDArray[np.float32]
-
-#: Every Gaussian ends at this many sigma; the halo is the sum of these reaches.
-REACH_SIGMAS = 3.0
 #: The period that stands for a movie without a lattice, px: it sets the smoothing.
 PLAIN_PERIOD_PX = 4.0
 #: Intensities of a movie without a lattice count from so many times their noise on.
@@ -138,11 +146,11 @@ class Lattice:
     def halo(self) -> int:
         """Reach of all the smoothings after one another, px; a multiple of the stride."""
         grid = self.grid_px
-        reach = _radius(self._sigma_px("mean")) + grid
+        reach = reach_px(self._sigma_px("mean")) + grid
         if self.g_vectors:
             around = self._contrast_radius
-            around += sum(_radius(self._sigma_px(step) / grid) for step in ("energy", "intensity"))
-            reach += _radius(self._sigma_px("lockin")) + grid * around
+            around += sum(reach_px(self._sigma_px(step) / grid) for step in ("energy", "intensity"))
+            reach += reach_px(self._sigma_px("lockin")) + grid * around
         return grid_length(reach, self.stride) * self.stride
 
     @property
@@ -157,7 +165,7 @@ class Lattice:
         return max(n for n in range(1, self.stride + 1) if self.stride % n == 0 and n <= widest)
 
     def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
-        view = _View.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
+        view = WorkingView.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
         shape_yx = (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo)
         picked = view.picked(self.stride, shape_yx)
         channels = self._channels(view)
@@ -168,7 +176,7 @@ class Lattice:
 
     def amplitudes(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
         """Amplitude of every g before the local contrast is divided out, in units of z = (f - m)/sqrt(m)."""
-        view = _View.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
+        view = WorkingView.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
         found = self._amplitudes(self._standardised(view, self._local_mean(view)), view)
         shape_yx = (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo)
         picked = view.picked(self.stride, shape_yx)
@@ -221,14 +229,14 @@ class Lattice:
     def _least_counts(self) -> float:
         return max(LEAST_COUNTS * (self.mean_counts - self.zero_counts), float(np.finfo(np.float32).tiny))
 
-    def _local_mean(self, view: _View) -> Image:
+    def _local_mean(self, view: WorkingView) -> Image:
         """Local mean counts minus the movie's mean, on the working grid."""
-        taps = _gaussian(self._sigma_px("mean"))
-        total = _smooth(view.counts, taps, view.grid_px, view.n_grid_yx)
-        cover = _smooth(view.weight, taps, view.grid_px, view.n_grid_yx)
-        return _divide(total, cover)
+        taps = gaussian_taps(self._sigma_px("mean"))
+        total = smooth(view.counts, taps, view.grid_px, view.n_grid_yx)
+        cover = smooth(view.weight, taps, view.grid_px, view.n_grid_yx)
+        return divide_covered(total, cover)
 
-    def _channels(self, view: _View) -> list[Image]:
+    def _channels(self, view: WorkingView) -> list[Image]:
         """Every feature on the working grid, the intensity as it is."""
         mean = self._local_mean(view)
         if not self.g_vectors:
@@ -240,57 +248,57 @@ class Lattice:
         counts = mean + np.float32(self.mean_counts - self.zero_counts)
         return np.asarray(np.log(np.maximum(counts, np.float32(self._least_counts))))
 
-    def _mean_of_alike(self, amplitudes: list[Image], view: _View) -> Image:
+    def _mean_of_alike(self, amplitudes: list[Image], view: WorkingView) -> Image:
         """Mean counts (minus the movie's) of the neighbours that have the same total amplitude."""
-        fine = _gaussian(FINE_PERIODS * self.period_px)
+        fine = gaussian_taps(FINE_PERIODS * self.period_px)
         inside = view.weight_on_grid
-        total = _smooth(view.counts, fine, view.grid_px, view.n_grid_yx) * inside
-        cover = _smooth(view.weight, fine, view.grid_px, view.n_grid_yx) * inside
-        guide = np.float32(GUIDE_LEVELS - 1) * np.minimum(np.sqrt(_sum_of_squares(amplitudes)), np.float32(1))
-        taps = _gaussian(self._sigma_px("intensity") / view.grid_px)
+        total = smooth(view.counts, fine, view.grid_px, view.n_grid_yx) * inside
+        cover = smooth(view.weight, fine, view.grid_px, view.n_grid_yx) * inside
+        guide = np.float32(GUIDE_LEVELS - 1) * np.minimum(np.sqrt(sum_of_squares(amplitudes)), np.float32(1))
+        taps = gaussian_taps(self._sigma_px("intensity") / view.grid_px)
         over, under = np.zeros_like(total), np.zeros_like(cover)
         for level in range(GUIDE_LEVELS):
             alike = np.maximum(np.float32(1) - np.abs(guide - np.float32(level)), np.float32(0))
-            over += alike * _smooth(total * alike, taps, 1, total.shape)
-            under += alike * _smooth(cover * alike, taps, 1, cover.shape)
-        return _divide(over, under)
+            over += alike * smooth(total * alike, taps, 1, total.shape)
+            under += alike * smooth(cover * alike, taps, 1, cover.shape)
+        return divide_covered(over, under)
 
-    def _standardised(self, view: _View, mean: Image) -> Image:
+    def _standardised(self, view: WorkingView, mean: Image) -> Image:
         """z = (f - m)/sqrt(m) of every pixel, 0 where invalid."""
         zero = self.zero_counts - self.mean_counts
         z: Image = kernels.standardise(view.counts, view.weight, mean, view.grid_px, zero, self._least_counts)
         return z
 
-    def _amplitudes(self, z: Image, view: _View) -> list[Image]:
+    def _amplitudes(self, z: Image, view: WorkingView) -> list[Image]:
         """Amplitude of every g on the working grid, energy smoothed and freed from white noise."""
-        grid, taps = view.grid_px, _gaussian(self._sigma_px("lockin"))
+        grid, taps = view.grid_px, gaussian_taps(self._sigma_px("lockin"))
         radius = len(taps) // 2
-        cover = _smooth(view.weight, taps, grid, view.n_grid_yx)
+        cover = smooth(view.weight, taps, grid, view.n_grid_yx)
         inside = view.weight_on_grid
-        energy_taps = _gaussian(self._sigma_px("energy") / grid)
-        inside_smooth = _smooth(inside, energy_taps, 1, inside.shape)
+        energy_taps = gaussian_taps(self._sigma_px("energy") / grid)
+        inside_smooth = smooth(inside, energy_taps, 1, inside.shape)
         # white noise of variance 1 leaves sum(K^2) / cover in |A|^2, the square of a wave's half amplitude
-        per_cover = _divide(inside, cover)
+        per_cover = divide_covered(inside, cover)
         floor = np.float32(4 * self.noise_power * float(np.sum(taps.astype(np.float64) ** 2)) ** 2) * per_cover
-        source = _with_margin(z.T, radius, view.n_grid_yx[1], grid)
+        source = with_margin(z.T, radius, view.n_grid_yx[1], grid)
         amplitudes = []
         for gy, gx in self.g_vectors:
-            real, imag = kernels.demodulate_rows(source, *_wave(taps, gx), grid, view.n_grid_yx[1])
-            real, imag = (_with_margin(part.T, radius, view.n_grid_yx[0], grid) for part in (real, imag))
-            energy = kernels.demodulate_energy(real, imag, *_wave(taps, gy), grid, view.n_grid_yx[0])
+            real, imag = kernels.demodulate_rows(source, *wave_taps(taps, gx), grid, view.n_grid_yx[1])
+            real, imag = (with_margin(part.T, radius, view.n_grid_yx[0], grid) for part in (real, imag))
+            energy = kernels.demodulate_energy(real, imag, *wave_taps(taps, gy), grid, view.n_grid_yx[0])
             energy = np.float32(4) * energy * per_cover * per_cover - floor
-            energy = _divide(_smooth(energy, energy_taps, 1, inside.shape), inside_smooth)
+            energy = divide_covered(smooth(energy, energy_taps, 1, inside.shape), inside_smooth)
             amplitudes.append(np.sqrt(np.maximum(energy, 0)))
         return amplitudes
 
-    def _scaled(self, amplitudes: list[Image], view: _View) -> list[Image]:
+    def _scaled(self, amplitudes: list[Image], view: WorkingView) -> list[Image]:
         """The amplitudes over the local contrast (step 4)."""
         size = 2 * self._contrast_radius + 1
         strongest = ndimage.maximum_filter(
-            _sum_of_squares(amplitudes) * view.weight_on_grid, size, mode="constant", cval=0.0
+            sum_of_squares(amplitudes) * view.weight_on_grid, size, mode="constant", cval=0.0
         )
         contrast = np.sqrt(strongest + np.float32((self.contrast_floor * self.amplitude_global) ** 2))
-        return [_divide(amplitude, contrast) for amplitude in amplitudes]
+        return [divide_covered(amplitude, contrast) for amplitude in amplitudes]
 
     def _beyond_noise(self, log_counts: Image) -> Image:
         """Soft threshold: how far log(counts) lies beyond the noise around the movie's median."""
@@ -300,8 +308,8 @@ class Lattice:
 
     # What `suggest` sums over the sample.
 
-    def _padded_view(self, frame: Frame, valid: Mask) -> _View:
-        return _View.of(frame, valid, halo=0, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
+    def _padded_view(self, frame: Frame, valid: Mask) -> WorkingView:
+        return WorkingView.of(frame, valid, halo=0, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
 
     def _standardised_spectrum(self, frame: Frame, valid: Mask) -> SpectrumSums:
         view = self._padded_view(frame, valid)
@@ -336,61 +344,6 @@ class Lattice:
 def suggest_stride(period_px: float) -> int:
     """Half a period between grid points, within 1 to 8 px."""
     return int(np.clip(np.rint(period_px / 2), 1, LARGEST_STRIDE))
-
-
-@dataclass(frozen=True, eq=False)
-class _View:
-    """What of a padded frame carries weight: its valid rectangle and the frame itself, with the working grid.
-
-    counts : shape (y, x), counts minus ``zero``, 0 where invalid. weight : 1 where valid, else 0.
-    n_grid_yx : points of the working grid, which starts at the corner and goes one step past the end.
-    first_yx : the working grid's point on the frame's first pixel.
-    """
-
-    counts: Image
-    weight: Image
-    grid_px: int
-    n_grid_yx: tuple[int, int]
-    first_yx: tuple[int, int]
-
-    @classmethod
-    def of(cls, padded: Frame, valid: Mask | None, *, halo: int, grid_px: int, zero: np.float32) -> _View:
-        good = np.ones(padded.shape, bool) if valid is None else valid
-        rows, row = _trim(np.any(good, axis=1), halo, grid_px)
-        cols, col = _trim(np.any(good, axis=0), halo, grid_px)
-        good = good[rows, cols]
-        counts = np.where(good, padded[rows, cols] - zero, np.float32(0))
-        n_grid_yx = ((good.shape[0] - 1) // grid_px + 2, (good.shape[1] - 1) // grid_px + 2)
-        return cls(counts.astype(np.float32, copy=False), good.astype(np.float32), grid_px, n_grid_yx, (row, col))
-
-    @cached_property
-    def weight_on_grid(self) -> Image:
-        """1 where the working grid lies on a valid pixel."""
-        out = np.zeros(self.n_grid_yx, np.float32)
-        sampled = self.weight[:: self.grid_px, :: self.grid_px]
-        out[: sampled.shape[0], : sampled.shape[1]] = sampled
-        return out
-
-    @property
-    def inside(self) -> Mask:
-        return self.weight_on_grid > 0
-
-    def picked(self, stride: int, shape_yx: tuple[int, int]) -> tuple[slice, slice]:
-        """The working grid's points that are the descriptor's."""
-        every = stride // self.grid_px
-        return tuple(  # type: ignore[return-value]
-            slice(first, first + (grid_length(n, stride) - 1) * every + 1, every)
-            for first, n in zip(self.first_yx, shape_yx, strict=True)
-        )
-
-
-def _trim(has_valid: Any, halo: int, grid_px: int) -> tuple[slice, int]:
-    """The part of an axis that holds the frame and all valid pixels, and the grid steps it begins before the frame."""
-    n = len(has_valid)
-    where = np.flatnonzero(has_valid)
-    first, last = (halo, n - halo) if where.size == 0 else (min(int(where[0]), halo), max(int(where[-1]) + 1, n - halo))
-    steps = grid_length(halo - first, grid_px)
-    return slice(halo - steps * grid_px, last), steps
 
 
 @dataclass(frozen=True, eq=False)
@@ -456,49 +409,3 @@ def _intensity_weight(sums: _Sums, share: float) -> float:
     spread = np.sqrt(np.maximum(square / n - (total / n) ** 2, 0))
     lattice = float(np.sqrt(np.sum(spread[:-1] ** 2)))
     return min(LARGEST_INTENSITY_WEIGHT, share * lattice / float(spread[-1])) if spread[-1] > 0 and lattice > 0 else 1.0
-
-
-def _radius(sigma_px: float) -> int:
-    return int(np.ceil(REACH_SIGMAS * sigma_px))
-
-
-def _gaussian(sigma_px: float) -> Image:
-    """Taps of a Gaussian that sum to 1, length 2 radius + 1."""
-    t = np.arange(-_radius(sigma_px), _radius(sigma_px) + 1)
-    taps = np.exp(-0.5 * (t / sigma_px) ** 2)
-    return np.asarray(taps / taps.sum(), dtype=np.float32)
-
-
-def _wave(taps: Image, frequency: float) -> tuple[Image, Image]:
-    """Taps from the middle outwards times the cosine and the sine of the reference wave."""
-    radius = len(taps) // 2
-    phase = 2 * np.pi * frequency * np.arange(radius + 1)
-    half = taps[radius:].astype(np.float64)
-    return (half * np.cos(phase)).astype(np.float32), (-half * np.sin(phase)).astype(np.float32)
-
-
-def _with_margin(image: npt.NDArray[np.float32], radius: int, n_out: int, step: int) -> Image:
-    """The rows between margins of zeros, so that every output row finds all its taps."""
-    out = np.zeros((max((n_out - 1) * step + 2 * radius + 1, radius + image.shape[0]), image.shape[1]), np.float32)
-    out[radius : radius + image.shape[0]] = image
-    return out
-
-
-def _smooth(image: Image, taps: Image, step: int, n_yx: tuple[int, int]) -> Image:
-    """Separable smoothing of both axes, every ``step``-th point; zeros beyond the image."""
-    radius = len(taps) // 2
-    down = kernels.smooth_rows(_with_margin(image, radius, n_yx[0], step), taps, step, n_yx[0])
-    across = kernels.smooth_rows(_with_margin(down.T, radius, n_yx[1], step), taps, step, n_yx[1])
-    return np.ascontiguousarray(across.T)
-
-
-def _sum_of_squares(images: list[Image]) -> Image:
-    total = np.zeros_like(images[0])
-    for image in images:
-        total += image * image
-    return total
-
-
-def _divide(over: Image, under: Image) -> Image:
-    """over / under, and 0 where nothing is under it."""
-    return np.divide(over, under, out=np.zeros_like(over), where=under > np.float32(1e-6))
