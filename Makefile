@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs-check bench score gallery clean
+.PHONY: help demo test check format docs-check bench memory score gallery clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +40,9 @@ docs-check: $(READY)  ## doctests, notebooks executed
 
 bench: $(READY)  ## speed and memory against named peers -> benchmarks/latest.json
 	$(BIN)/python benchmarks/run.py
+
+memory: $(READY)  ## memory and scale: long movies, large frames
+	$(BIN)/python -m benchmarks.memory
 
 score: $(READY)  ## accuracy on the movies with truth (EMREEL_DATA)
 	$(BIN)/python -m benchmarks.score
