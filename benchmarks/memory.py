@@ -18,11 +18,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import zarr
 
 from benchmarks.data import ROOT
+from emreel.model import Model
+from emreel.result import open_result
 from emreel.synthetic import AmorphousFront, Detector
 
 SIDE, DISTINCT, BLOCK = 1024, 10, 10
@@ -93,7 +96,13 @@ def watch(command: list[str]) -> tuple[float, float, int]:
     return time.perf_counter() - start, most, n_processes
 
 
-def measure(folder: Path, n_frames: int, side: int) -> dict[str, float]:
+def check_first_frame(movie: Path, model: Path, result: Path) -> bool:
+    """Whether the labels that were made in tiles equal those of the whole frame, made here in one piece."""
+    label = open_result(result).label[0].values
+    return bool(np.array_equal(label, Model.load(model).label(zarr.open_array(str(movie), mode="r")[0])))
+
+
+def measure(folder: Path, n_frames: int, side: int) -> dict[str, Any]:
     movie, model, result = folder / f"{side}_{n_frames}.zarr", folder / "model.zarr", folder / "result"
     make_movie_file(movie, n_frames, side)
     emreel = [sys.executable, "-m", "emreel"]
@@ -103,6 +112,7 @@ def measure(folder: Path, n_frames: int, side: int) -> dict[str, float]:
     label = [*emreel, "label", str(movie), "--model", str(model), "-o", str(result), "--workers", "2"]
     seconds, most, n_processes = watch(label)
     baseline = import_baseline_mib(n_processes)
+    equal = check_first_frame(movie, model, result) if side > SIDE else None
     shutil.rmtree(movie)
     row = {
         "frames": n_frames,
@@ -112,8 +122,10 @@ def measure(folder: Path, n_frames: int, side: int) -> dict[str, float]:
         "processes": n_processes,
         "peak_mib": most,
         "above_import_mib": most - baseline,
+        "tiles_equal_whole": equal,
     }
     numbers = f"{seconds:8.1f} {n_frames / seconds:9.2f} {n_processes:9d} {most:9.0f} {most - baseline:13.0f}"
+    numbers += "" if equal is None else f"  tiles equal the whole frame: {equal}"
     print(f"{n_frames:7d} {side:6d} {numbers}", flush=True)
     return row
 
