@@ -203,4 +203,4 @@ def test_the_grain_movie_has_a_ring(data_dir):
     movie = np.load(data_dir / "grain_growth" / "movie.npz")["frames"][::10]
     peaks = learn_peaks(fold_over(movie))
     assert len(peaks) == 0
-    assert peaks.period_px == pytest.approx(11.5, rel=0.03)
+    assert peaks.period_px == pytest.approx(11.5, rel=0.01)

@@ -24,7 +24,7 @@ import numpy as np
 from scipy import ndimage, special
 
 from emreel.descriptors.base import Fold, Mask
-from emreel.descriptors.welch import LOWEST_CYCLES, TILE_PX, Floats, SpectrumSums
+from emreel.descriptors.welch import LOWEST_CYCLES, SPOT_STEPS, TILE_PX, Floats, SpectrumSums, refine_peak
 
 LARGEST_TILE_PX = 512
 #: A tile must hold this many periods, or the next larger tile is tried.
@@ -40,6 +40,8 @@ RING_SPOTTINESS = 1.2
 LEAST_WINDOW_SHARE = 0.75
 #: A ring with so many times the power of all peaks is a polycrystal with a few large grains (lattices: 0.3 to 0.9).
 RING_OVER_PEAKS = 1.5
+#: Spots so many bins from a ring's top belong to it.
+RING_HALF_WIDTH = 2.5
 #: Power of a Hann window's peak over its height: 1.5 bins along each axis.
 HANN_PEAK_BINS = 1.5**2
 
@@ -111,7 +113,8 @@ def find_peaks(
     order = np.lexsort((cols, rows, -height))
     order = order[height[order] >= least_share * height[order[0]]][:max_peaks]
     rows, cols, floor = rows[order], cols[order], floor[order]
-    g_yx = np.array([_refine(power, y, x) for y, x in zip(rows, cols, strict=True)]) / spectrum.tile_px
+    shifts = np.array([refine_peak(power, y, x) for y, x in zip(rows, cols, strict=True)])
+    g_yx = (np.stack([rows, cols], axis=1) - spectrum.tile_px // 2 + shifts) / spectrum.tile_px
     return Peaks(_into_half_plane(g_yx), power[rows, cols], floor)
 
 
@@ -174,7 +177,7 @@ def _find_ring(spectrum: SpectrumSums) -> _Ring | None:
         return None
     top = int(np.argmax(np.where(spotty, profile - base, -np.inf)))
     excess = float((profile[top] - base[top]) * bins[top] / 2)
-    radius_bins = _ring_radius(power, radius, profile, top)
+    radius_bins = _ring_radius(spectrum, top)
     return None if radius_bins is None else _Ring(spectrum.tile_px / radius_bins, excess / HANN_PEAK_BINS)
 
 
@@ -187,14 +190,16 @@ def _shoulders(profile: Floats, gap: int) -> Floats:
     return np.asarray(np.sqrt(above * below))
 
 
-def _ring_radius(power: Floats, radius: Floats, profile: Floats, top: int) -> float | None:
-    """Centroid of a ring in bins, over the straight line (in log power) that joins its shoulders."""
-    left, right = max(top - 5, 1), min(top + 5, len(profile) - 1)
-    tiny = np.finfo(np.float64).tiny
-    line = np.exp(np.interp(radius, [left, right], np.log([profile[left] + tiny, profile[right] + tiny])))
-    near = np.abs(radius - top) < 2.5
-    weight = np.maximum(power - line, 0)[near]
-    return float(np.sum(weight * radius[near]) / np.sum(weight)) if weight.any() else None
+def _ring_radius(spectrum: SpectrumSums, top: int) -> float | None:
+    """Radius of a ring in bins: the power-weighted median of the single tiles' spots on it.
+
+    A centroid of the summed ring would lie lower: grains smaller than a tile leave skirts under a falling envelope.
+    """
+    first, last = max(top - RING_HALF_WIDTH, 0) * SPOT_STEPS, (top + RING_HALF_WIDTH) * SPOT_STEPS
+    summed = np.cumsum(spectrum.spots[int(first) : int(last)])
+    if summed.size == 0 or summed[-1] <= 0:
+        return None
+    return float((first + np.searchsorted(summed, summed[-1] / 2) + 0.5) / SPOT_STEPS)
 
 
 def _radius(n: int) -> Floats:
@@ -242,18 +247,3 @@ def _chance_contrast(spectrum: SpectrumSums) -> float:
     shape = spectrum.independent_tiles
     n_bins = spectrum.window_px**2 / 2
     return float(special.gammainccinv(shape, FALSE_ALARM / n_bins) / special.gammaincinv(shape, 0.3))
-
-
-def _refine(power: Floats, y: int, x: int) -> tuple[float, float]:
-    """Peak position in bins from the middle, by a 2-D parabola through the log power of 3 x 3 bins."""
-    n = power.shape[0]
-    patch = np.log(power[np.ix_([y - 1, y, (y + 1) % n], [x - 1, x, (x + 1) % n])] + np.finfo(np.float64).tiny)
-    slope_y, slope_x = (patch[2, 1] - patch[0, 1]) / 2, (patch[1, 2] - patch[1, 0]) / 2
-    curve_y, curve_x = patch[2, 1] - 2 * patch[1, 1] + patch[0, 1], patch[1, 2] - 2 * patch[1, 1] + patch[1, 0]
-    cross = (patch[2, 2] - patch[2, 0] - patch[0, 2] + patch[0, 0]) / 4
-    determinant = curve_y * curve_x - cross**2
-    if curve_y >= 0 or curve_x >= 0 or determinant <= 0:
-        return y - n // 2, x - n // 2
-    shift_y = np.clip((cross * slope_x - curve_x * slope_y) / determinant, -0.5, 0.5)
-    shift_x = np.clip((cross * slope_y - curve_y * slope_x) / determinant, -0.5, 0.5)
-    return y - n // 2 + float(shift_y), x - n // 2 + float(shift_x)

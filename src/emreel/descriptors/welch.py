@@ -20,6 +20,9 @@ TILE_PX = 128
 LOWEST_CYCLES = 4
 #: A lone tile that is mostly padding or dead says nothing.
 LEAST_VALID_SHARE = 0.5
+#: Spots of a tile that tell where a polycrystal's ring is, and steps a bin in which their radii are counted.
+SPOTS_A_TILE = 6
+SPOT_STEPS = 64
 
 
 class SpectrumError(EmreelError, ValueError):
@@ -35,6 +38,7 @@ class SpectrumSums:
     independence : share of a frame's tiles that count as independent (tiles overlap).
     strength, strength_sq : sums over tiles of their power above the lowest frequency, and of its square.
     ring_sq, ring_sum_sq : shape (tile_px // 2,), sums over tiles of mean(power^2) and mean(power)^2 of every ring.
+    spots : shape (tile_px // 2 * SPOT_STEPS,), power of each tile's clearest spots, by their distance from the middle.
     """
 
     power: Floats
@@ -46,6 +50,7 @@ class SpectrumSums:
     strength_sq: float
     ring_sq: Floats
     ring_sum_sq: Floats
+    spots: Floats
 
     @classmethod
     def of(cls, frame: Frame, valid: Mask | None = None, tile_px: int = TILE_PX) -> SpectrumSums:
@@ -57,7 +62,8 @@ class SpectrumSums:
         rings = _HalfRings(tile_px)
         half = np.zeros(rings.index.shape)
         n_tiles, totals = 0, np.zeros(2)
-        ring_sums = np.zeros((2, tile_px // 2))
+        ring_sums, spots = np.zeros((2, tile_px // 2)), np.zeros(tile_px // 2 * SPOT_STEPS)
+        lowest = LOWEST_CYCLES * tile_px // min(window_yx)
         for rows in _windows(frame.shape[0], window_yx[0]):
             for cols in _windows(frame.shape[1], window_yx[1]):
                 tile = _flattened(frame[rows, cols], good[rows, cols])
@@ -65,7 +71,8 @@ class SpectrumSums:
                     continue
                 power = np.abs(fft.rfft2(tile * hann, s=(tile_px, tile_px))) ** 2
                 first, second = rings.mean(power), rings.mean(power**2)
-                total = float(np.sum((first * rings.size)[LOWEST_CYCLES * tile_px // min(window_yx) :]))
+                total = float(np.sum((first * rings.size)[lowest:]))
+                _add_spots(spots, power, first, rings.index, lowest)
                 half += power
                 n_tiles += 1
                 totals += total, total**2
@@ -73,7 +80,9 @@ class SpectrumSums:
         whole = _whole_plane(half, tile_px)
         independence = float(np.prod([_independence(*axis) for axis in zip(frame.shape, window_yx, strict=True)]))
         strength, strength_sq = totals.tolist()
-        return cls(whole, 1, n_tiles, min(window_yx), independence, strength, strength_sq, ring_sums[0], ring_sums[1])
+        window_px = min(window_yx)
+        sq, sum_sq = ring_sums
+        return cls(whole, 1, n_tiles, window_px, independence, strength, strength_sq, sq, sum_sq, spots)
 
     def __add__(self, other: SpectrumSums, /) -> SpectrumSums:
         if self.power.shape != other.power.shape:
@@ -90,6 +99,7 @@ class SpectrumSums:
             self.strength_sq + other.strength_sq,
             self.ring_sq + other.ring_sq,
             self.ring_sum_sq + other.ring_sum_sq,
+            self.spots + other.spots,
         )
 
     @property
@@ -172,3 +182,36 @@ def _whole_plane(half: Floats, n: int) -> Floats:
     mirror = np.arange(1, (n + 1) // 2)
     whole[:, n - mirror] = half[(-np.arange(n)) % n][:, mirror]
     return np.asarray(fft.fftshift(whole))
+
+
+def _add_spots(spots: Floats, power: Floats, ring_mean: Floats, ring: npt.NDArray[np.intp], lowest: int) -> None:
+    """Count the spots that stand out most from their rings, each with its power; ``power`` as `rfft2` has it."""
+    n = len(power)
+    level = np.append(ring_mean, np.inf)[ring]
+    contrast = np.where((ring >= lowest) & (level > 0), power / np.maximum(level, np.finfo(np.float64).tiny), 0.0)
+    contrast[:, [0, -1]] = 0.0  # no neighbours there on one side
+    for _ in range(SPOTS_A_TILE):
+        y, x = np.unravel_index(int(np.argmax(contrast)), contrast.shape)
+        if contrast[y, x] <= 0:
+            return
+        shift_y, shift_x = refine_peak(power, int(y), int(x))
+        k_y = (y + n // 2) % n - n // 2
+        place = int(np.hypot(k_y + shift_y, x + shift_x) * SPOT_STEPS)
+        if place < len(spots):
+            spots[place] += power[y, x]
+        contrast[np.arange(y - 3, y + 4) % n, max(x - 3, 0) : x + 4] = 0.0
+
+
+def refine_peak(power: Floats, y: int, x: int) -> tuple[float, float]:
+    """Shift in bins of a maximum at bin (y, x): the top of a 2-D parabola through the log power of 3 x 3 bins."""
+    rows, cols = (np.arange(y - 1, y + 2) % power.shape[0], np.arange(x - 1, x + 2) % power.shape[1])
+    patch = np.log(power[np.ix_(rows, cols)] + np.finfo(np.float64).tiny)
+    slope_y, slope_x = (patch[2, 1] - patch[0, 1]) / 2, (patch[1, 2] - patch[1, 0]) / 2
+    curve_y, curve_x = patch[2, 1] - 2 * patch[1, 1] + patch[0, 1], patch[1, 2] - 2 * patch[1, 1] + patch[1, 0]
+    cross = (patch[2, 2] - patch[2, 0] - patch[0, 2] + patch[0, 0]) / 4
+    determinant = curve_y * curve_x - cross**2
+    if curve_y >= 0 or curve_x >= 0 or determinant <= 0:
+        return 0.0, 0.0
+    shift_y = np.clip((cross * slope_x - curve_x * slope_y) / determinant, -0.5, 0.5)
+    shift_x = np.clip((cross * slope_y - curve_y * slope_x) / determinant, -0.5, 0.5)
+    return float(shift_y), float(shift_x)
