@@ -166,7 +166,7 @@ class _Describe:
 
     @property
     def reach(self) -> int:
-        return max(self.descriptor.halo, self.ruler.halo)
+        return max(self.descriptor.halo, self.ruler.halo) + 1  # neighbours tell hot pixels
 
     def _features(self, descriptor: Descriptor, prepared: Frame, valid: Mask, have: Tile, tile: Tile) -> FeatureMap:
         padded, mask = window_of(prepared, valid, have, tile.grown(descriptor.halo))

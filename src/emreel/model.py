@@ -98,8 +98,11 @@ class Model:
 
     @property
     def reach(self) -> int:
-        """Context that labelling needs around a tile, px: the halo, and the next grid point for upsampling."""
-        return self.descriptor.halo + 1
+        """Context that labelling needs around a tile, px.
+
+        The halo, the next grid point for upsampling, and the neighbours by which hot pixels are told.
+        """
+        return self.descriptor.halo + 2
 
     def label(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Labels of one frame as recorded, shape (y, x): 1..K, 254 where data are invalid, 255 where unknown."""

@@ -21,7 +21,7 @@ class RecipeError(EmreelError, ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareStep:
-    """[prepare] gain: divide by the frame's relative brightness; repair: mask dead lines."""
+    """[prepare] gain: divide by the frame's relative brightness; repair: mask dead lines and hot pixels."""
 
     gain: bool = True
     repair: bool = True

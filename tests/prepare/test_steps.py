@@ -63,3 +63,26 @@ def test_previews_are_means_of_bins(factor: int) -> None:
     first = frame[:factor, :factor].mean() * 255 / 1200
     assert abs(int(shown[0, 0]) - first) <= 0.5 + 1e-3
     assert shown[-1, -1] == np.rint(np.clip(frame[-1:, -1:].mean() * 255 / 1200, 0, 255)) or factor > 1
+
+
+@pytest.mark.parametrize("dose", [0.02, 0.5, 4.0, 60.0, 5000.0])
+def test_hot_pixels_are_masked_and_noise_is_not(dose: float) -> None:
+    noise = np.random.default_rng(1).poisson(dose, (200, 300)).astype(np.float32)
+    clean = FrameSums.of(noise).finish(dose)
+    tile = Tile(0, 200, 0, 300)
+    assert Prepare(reference_mean=dose)(noise, tile, clean)[1].mean() > 0.9999
+    hot = noise.copy()
+    places = ([0, 50, 120, 199], [299, 60, 7, 0])
+    hot[places] = 40 * max(dose, 1.0)
+    prepared, valid = Prepare(reference_mean=dose)(hot, tile, FrameSums.of(hot).finish(dose))
+    assert not valid[places].any()
+    assert valid.sum() >= hot.size - 4 - 0.0001 * hot.size
+    assert np.all(prepared[places] < 2 * max(dose, 1.0))
+    assert Prepare(reference_mean=dose, repair=False)(hot, tile, clean)[1].all()
+
+
+def test_sharp_columns_of_atoms_are_not_hot() -> None:
+    y, x = np.mgrid[:80, :80]
+    columns = np.exp(-((y % 16 - 8) ** 2 + (x % 16 - 8) ** 2) / (2 * 0.9**2))
+    frame = (1 + 500 * columns).astype(np.float32)
+    assert Prepare(reference_mean=1.0)(frame, Tile(0, 80, 0, 80), FrameSums.of(frame).finish(1.0))[1].all()

@@ -15,6 +15,8 @@ LARGEST_COUNT = 1e12
 BLANK_SHARE = 0.1
 #: A frame with fewer readable pixels than this share is not labelled.
 LEAST_VALID_SHARE = 0.5
+#: Dark lines are dead only where fewer than this many are expected by chance.
+CHANCE_OF_DARK_LINE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,7 @@ class FrameSums:
     row_count: npt.NDArray[np.int64]  # (y,) finite pixels
     row_min: npt.NDArray[np.float64]
     row_max: npt.NDArray[np.float64]
+    row_at_min: npt.NDArray[np.int64]  # pixels that are the lowest of their row
     column_min: npt.NDArray[np.float64]  # (x,)
     column_max: npt.NDArray[np.float64]
 
@@ -38,11 +41,13 @@ class FrameSums:
         values = np.where(usable, band, 0).astype(np.float64)
         low = np.where(usable, values, np.inf)
         high = np.where(usable, values, -np.inf)
+        row_min = low.min(axis=1)
         return cls(
             values.sum(axis=1),
             usable.sum(axis=1, dtype=np.int64),
-            low.min(axis=1),
+            row_min,
             high.max(axis=1),
+            (usable & (values == row_min[:, None])).sum(axis=1, dtype=np.int64),
             low.min(axis=0),
             high.max(axis=0),
         )
@@ -53,6 +58,7 @@ class FrameSums:
             np.concatenate([self.row_count, below.row_count]),
             np.concatenate([self.row_min, below.row_min]),
             np.concatenate([self.row_max, below.row_max]),
+            np.concatenate([self.row_at_min, below.row_at_min]),
             np.minimum(self.column_min, below.column_min),
             np.maximum(self.column_max, below.column_max),
         )
@@ -73,9 +79,12 @@ class FrameSums:
         dead_rows: tuple[int, ...] = ()
         dead_columns: tuple[int, ...] = ()
         if status == "good":
-            dead_rows = _dead_lines(self.row_min, self.row_max, lowest)
-            dead_columns = _dead_lines(self.column_min, self.column_max, lowest)
-        return FrameReport(mean, status, reason, dead_rows, dead_columns, zlib.crc32(self.row_sum.tobytes()))
+            darkest = float(np.median(self.row_at_min / np.maximum(self.row_count, 1)))
+            dead_rows = _dead_lines(self.row_min, self.row_max, lowest, darkest ** len(self.column_min))
+            dead_columns = _dead_lines(self.column_min, self.column_max, lowest, darkest ** len(self.row_min))
+        ordinary_max = float(np.median(self.row_max))
+        signature = zlib.crc32(self.row_sum.tobytes())
+        return FrameReport(mean, status, reason, dead_rows, dead_columns, ordinary_max, signature)
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,7 @@ class FrameReport:
     """What was found in one frame.
 
     status : good, blank or invalid (duplicates show from a pair of frames). mean : counts a pixel.
+    ordinary_max : median over the rows of their largest counts; single pixels far above it are hot.
     signature : crc32 of the frame's row sums; equal for exact repeats of a frame.
     """
 
@@ -91,6 +101,7 @@ class FrameReport:
     reason: str
     dead_rows: tuple[int, ...]
     dead_columns: tuple[int, ...]
+    ordinary_max: float
     signature: int
 
     @property
@@ -107,9 +118,15 @@ def usable_pixels(frame: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     return inside
 
 
-def _dead_lines(line_min: npt.NDArray[Any], line_max: npt.NDArray[Any], lowest: float) -> tuple[int, ...]:
-    """Lines of one single value, at most a tenth of all: at low dose whole dark regions are constant, and alive."""
+def _dead_lines(
+    line_min: npt.NDArray[Any], line_max: npt.NDArray[Any], lowest: float, by_chance: float
+) -> tuple[int, ...]:
+    """Lines that hold the frame's lowest counts and nothing else.
+
+    None when more than a tenth of all do (dark regions are alive), or when a line of a frame so sparse is dark
+    ``by_chance`` often enough to be seen.
+    """
     constant = (line_min == line_max) & (line_min <= lowest)
-    if line_min.size < 8 or constant.sum() > 0.1 * line_min.size:
+    if line_min.size < 8 or constant.sum() > 0.1 * line_min.size or by_chance * line_min.size > CHANCE_OF_DARK_LINE:
         return ()
     return tuple(int(i) for i in np.flatnonzero(constant))

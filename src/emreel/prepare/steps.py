@@ -12,6 +12,9 @@ from emreel.descriptors.base import Frame, Mask
 from emreel.descriptors.geometry import Tile
 from emreel.prepare.quality import FrameReport, usable_pixels
 
+#: See `hot_pixels`.
+HOT_OVER_NEIGHBOURS, HOT_OVER_ORDINARY = 3.0, 2.0
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prepare:
@@ -21,7 +24,7 @@ class Prepare:
     ----------
     reference_mean : counts a pixel of an ordinary frame; learned at fit time (median over the sample).
     gain : divide each frame by its mean over ``reference_mean``, which takes out flicker and dose steps.
-    repair : mask dead lines as well as unreadable pixels.
+    repair : mask dead lines and hot pixels as well as unreadable ones.
     display_range : counts that the preview shows as black and white.
     """
 
@@ -40,8 +43,9 @@ class Prepare:
         """Prepare a region of a frame.
 
         region : shape (y, x), counts as recorded; its place in the frame is ``tile``.
-        Returns the prepared region, float32, and its mask: False where a pixel is dead. Dead pixels hold the
-        frame's mean. The input is left as it was.
+        Returns the prepared region, float32, and its mask: False where a pixel is dead or hot. Such pixels hold
+        the frame's mean. The input is left as it was. A pixel is judged by its neighbours, so the region's outermost
+        pixels are only right where the frame ends.
         """
         valid = usable_pixels(region)
         if self.repair:
@@ -51,6 +55,7 @@ class Prepare:
             for column in report.dead_columns:
                 if tile.x0 <= column < tile.x1:
                     valid[:, column - tile.x0] = False
+            valid[hot_pixels(region, valid, report.ordinary_max)] = False
         prepared = region.astype(np.float32)
         if not valid.all():
             prepared[~valid] = report.mean if np.isfinite(report.mean) else 0.0
@@ -70,3 +75,28 @@ class Prepare:
         scaled = (prepared - low) * (255.0 / max(high - low, 1e-12))
         shown: npt.NDArray[np.uint8] = np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
         return shown
+
+
+def hot_pixels(
+    region: npt.NDArray[Any], valid: Mask, ordinary_max: float
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of single pixels that outshine all their neighbours, as no lens could image them.
+
+    A pixel is hot beyond `HOT_OVER_NEIGHBOURS` times its brightest neighbour and `HOT_OVER_ORDINARY` times what the
+    frame's rows reach; columns of atoms, noise at any dose and single electrons on a sparse frame are not.
+    """
+    with np.errstate(invalid="ignore"):
+        bright = valid & (region > HOT_OVER_ORDINARY * max(ordinary_max, 0.0))
+    rows, columns = np.nonzero(bright)
+    if rows.size == 0:
+        return rows, columns
+    height, width = region.shape
+    brightest = np.zeros(rows.size)
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            y, x = rows + dy, columns + dx
+            seen = (y >= 0) & (y < height) & (x >= 0) & (x < width) & ((dy != 0) | (dx != 0))
+            seen[seen] = valid[y[seen], x[seen]]
+            brightest[seen] = np.maximum(brightest[seen], region[y[seen], x[seen]])
+    hot = region[rows, columns] > HOT_OVER_NEIGHBOURS * brightest
+    return rows[hot], columns[hot]
