@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+TOOLS := $(VENV)/.tools
 export MPLBACKEND := Agg
 
 .PHONY: help demo test check format docs-check bench memory score gallery clean
@@ -15,26 +16,30 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "emreel needs Python 3.11 or newer; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(TOOLS): $(READY)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group dev
 	@touch $@
 
 demo: $(READY)  ## synthetic movie -> result and picture in demo/
 	$(BIN)/emreel demo -o demo
 
-test: $(READY)  ## every test
+test: $(TOOLS)  ## every test
 	$(BIN)/python -m pytest -q
 
-check: $(READY)  ## format, lint, types, import directions
+check: $(TOOLS)  ## format, lint, types, import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_imports.py
 
-format: $(READY)  ## put the code into shape
+format: $(TOOLS)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs-check: $(READY)  ## doctests, notebooks executed
+docs-check: $(TOOLS)  ## doctests, notebooks executed
 	$(BIN)/python -m pytest -q --doctest-modules src/emreel
 	$(BIN)/python -m pytest -q --nbmake notebooks
 

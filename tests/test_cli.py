@@ -86,6 +86,14 @@ def test_run_with_another_k_on_a_result_is_refused(emreel: Command, finished: Pa
     assert "Give the same options to go on, or another folder" in err
 
 
+def test_a_run_killed_while_it_saved_its_model_starts_anew(emreel: Command, tiff: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "model.zarr").mkdir(parents=True)
+    (tmp_path / "out" / "model.zarr" / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group"}')
+    code, _, err = emreel("run", tiff, "-o", "out", "-k", 3, "--frames", "0:3")
+    assert code == 0, err
+    assert not open_result(tmp_path / "out").missing_blocks
+
+
 def test_fit_then_label_equals_run(emreel: Command, finished: Path, tiff: Path, tmp_path: Path) -> None:
     given = ["--pixel-size-nm", 0.04, "--frame-time-s", 0.5]
     assert emreel("fit", tiff, "-o", "m.zarr", "-k", 4, *given)[0] == 0

@@ -301,9 +301,10 @@ def _fitted(movies: Sequence[xr.DataArray], places: Sequence[Path], recipe: Reci
     from emreel.fit import fit_model
     from emreel.model import Model
     from emreel.provenance import canonical_json
+    from emreel.result import is_result
 
     saved = places[0] / "model.zarr"
-    if not saved.exists():
+    if not is_result(places[0]):  # a model without its result may be half written
         return fit_model(list(movies), recipe, progress=progress)
     model = Model.load(saved)
     wanted = canonical_json(recipe.to_dict())
