@@ -30,7 +30,9 @@ PICTURES = {
     "sto_image": Picture("raw_16_STOimage_1.ser", 1, "one crystal, one class"),
     "cu_boundary": Picture("cu_grain_boundary_nb.png", 2, "two grains, boundary vertical at 48 % of the width"),
     "sto_ge": Picture("sto_ge_haadf.jpg", 3, "cap to 15 %, STO to 61 % of the height, Ge below"),
-    "high_entropy_alloy": Picture("high_entropy_alloy.npy", 3, "plates, lattice-fringe patch upper left, matrix"),
+    "high_entropy_alloy": Picture(
+        "high_entropy_alloy.npy", 4, "plates, lattice-fringe patch upper left, matrix in two tones"
+    ),
     "perovskite": Picture("perovskite_interface_adf.jpg", 2, "two layers, interface at 70 % of the height"),
     "hrtem_holes": Picture("hrtem_holes_screenshot.tif", 2, "two smooth ovals against crystal"),
     "cu_video_frame": Picture("cu_video_frame0_nb.png", 2, "an inclined plate against the matrix"),
