@@ -113,7 +113,8 @@ def fold_regions(
 ) -> P:
     """The sum of what ``work`` returns, added in the order of the regions."""
     reel = _Reel(movie)
-    return _fold(len(regions), lambda i: _delayed_work(work, reel.cut(locate(regions[i])), regions[i]), work)
+    total: P = _fold(len(regions), lambda i: _delayed_work(work, reel.cut(locate(regions[i])), regions[i]))
+    return total
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,8 @@ class Parts:
 
     def fold(self, of: Callable[..., P], *args: Any) -> P:
         """``of(part, *args)`` beside every part; the partials are added here, in the order of the parts."""
-        return _fold(len(self.parts), lambda i: _delayed_work(of, self.parts[i], *args), of)
+        total: P = _fold(len(self.parts), lambda i: _delayed_work(of, self.parts[i], *args))
+        return total
 
     def map(self, of: Callable[..., Any], *args: Any) -> Parts:
         """``of(part, *args)`` beside every part, kept there."""
@@ -312,9 +314,9 @@ def _keep(tasks: Sequence[Delayed]) -> Parts:
         return Parts(tuple(dask.persist(*tasks, optimize_graph=True)))
 
 
-def _fold(n: int, task: Callable[[int], Delayed], kind: Callable[..., P]) -> P:
+def _fold(n: int, task: Callable[[int], Delayed]) -> Any:
     """Add partials in order as they come; only those that wait for an earlier one are held."""
-    running = _InOrder[P]()
+    running = _InOrder[Any]()
     _stream(range(n), task, running.add)
     return running.total()
 

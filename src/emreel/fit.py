@@ -38,6 +38,7 @@ from emreel.model import PIXEL_SIZE_TOLERANCE, Model
 from emreel.movie import EmreelError, check_movie, pixel_size_nm
 from emreel.prepare import FrameReport, Prepare
 from emreel.prepare.measure import measure_frames
+from emreel.prepare.quality import BLANK_SHARE
 from emreel.progress import Progress, StageStarted, ignore
 from emreel.provenance import Provenance, canonical_json, describe_movie, movie_digest
 from emreel.recipe import DescriptorStep, Recipe
@@ -240,7 +241,7 @@ def _take_sample(movies: Sequence[xr.DataArray], recipe: Recipe) -> _Sample:
         reasons = sorted({f"{report.status}: {report.reason}" for _, _, report in found})
         raise FitError(f"no usable frame in a sample of {len(found)} ({'; '.join(reasons[:3])}). Check the movie.")
     reference = float(np.median(means))
-    blank = [report.mean < 0.1 * reference for _, _, report in found]
+    blank = [report.mean < BLANK_SHARE * reference for _, _, report in found]
     pieces = [
         _Piece(index, frame, tile, report)
         for (index, frame, report), dark in zip(found, blank, strict=True)
