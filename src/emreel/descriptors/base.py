@@ -21,9 +21,9 @@ A descriptor is a frozen, keyword-only dataclass that is called on a padded fram
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, TypeVar, runtime_checkable
+from typing import ClassVar, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -67,6 +67,9 @@ class Descriptor(Protocol):
     (padding beyond the frame, dead and NaN pixels) the pixel's value means nothing and carries no weight.
     The input is left as it was. A grid point whose whole support is invalid gets finite values.
 
+    A class that can complete its fields from a movie has a class method ``suggest(given, fold)``: it takes the fields
+    given in a recipe, and learns what is left out by folding over prepared sample frames (`Fold`).
+
     A descriptor that makes sense of frames smaller than its halo says from which side length on, px, in
     ``smallest_frame_px``; otherwise frames must be larger than the halo.
     """
@@ -95,14 +98,4 @@ class Projecting(Protocol):
         valid: Mask | None = None,
     ) -> FeatureMap:
         """Return ``(features - mean) @ components.T``, shape (y_grid, x_grid, len(components)), float32."""
-        ...
-
-
-@runtime_checkable
-class Suggesting(Protocol):
-    """A descriptor class that completes its fields from the movie."""
-
-    @classmethod
-    def suggest(cls, given: Mapping[str, Any], fold: Fold) -> Descriptor:
-        """Build the descriptor from the fields given in a recipe; learn what is left out from the movie."""
         ...
