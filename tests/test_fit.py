@@ -11,9 +11,8 @@ import pytest
 import xarray as xr
 
 from emreel import engine
-from emreel import fit as fit_module
 from emreel.cluster import ClusterError
-from emreel.fit import FitError, fit_model, suggest_recipe
+from emreel.fit import FitError, fit_model, learn, suggest_recipe
 from emreel.model import Model
 from emreel.movie import make_movie
 from emreel.recipe import DescriptorStep, Recipe, SampleStep
@@ -55,7 +54,7 @@ def test_no_more_comes_to_the_driver_from_a_larger_sample(
         add(running, place, term)
 
     monkeypatch.setattr(engine._InOrder, "add", weigh)
-    monkeypatch.setattr(fit_module, "RESERVOIR_ROWS", 500)
+    monkeypatch.setattr(learn, "RESERVOIR_ROWS", 500)
     dense = DescriptorStep(name="lattice", fields={"stride": 1})
     largest = []
     for points in (6_000, 180_000):

@@ -17,7 +17,18 @@ LAYERS = [
     {"track", "fit", "label"},
     {"recipe", "io", "result", "model"},
     {"prepare", "synthetic", "engine"},
-    {"movie", "descriptors", "cluster", "reduce", "refine", "orientation", "provenance", "progress", "testing"},
+    {
+        "movie",
+        "names",
+        "descriptors",
+        "cluster",
+        "reduce",
+        "refine",
+        "orientation",
+        "provenance",
+        "progress",
+        "testing",
+    },
     {"_version"},
 ]
 #: The only rooms that know Dask.

@@ -34,7 +34,11 @@ recipes = st.builds(
         ),
     ),
     reduce=st.builds(ReduceStep, n_components=st.none() | st.integers(1, 9)),
-    cluster=st.builds(ClusterStep, n_clusters=st.none() | st.integers(1, 20), n_init=st.integers(1, 9)),
+    cluster=st.builds(
+        ClusterStep,
+        n_clusters=st.none() | st.integers(1, 20),
+        options=st.fixed_dictionaries({}, optional={"n_init": st.integers(1, 9)}),
+    ),
     refine=st.builds(RefineStep, upsample=st.sampled_from(["linear", "nearest"])),
     sample=st.builds(SampleStep, frames=st.integers(1, 99), points=st.integers(1, 10**6)),
 )
@@ -54,14 +58,14 @@ def test_files_and_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[cluster]\nn_cluster = 3", r"unknown key 'n_cluster' in \[cluster\]; did you mean 'n_clusters'\?"),
+        ("[cluster]\nn_cluster = 3", r"unknown key 'n_cluster' of clusterer 'kmeans'; did you mean 'n_clusters'\?"),
         ("[clutser]\nn_clusters = 3", "unknown key 'clutser' in the recipe; did you mean 'cluster'?"),
         ("sed = 3", "unknown key 'sed' in the recipe; did you mean 'seed'?"),
         ("cluster = 3", r"'cluster' must be a table, got 3. Write \[cluster\]"),
         ("[cluster\n", "is not valid TOML: .* Correct that line"),
         ("[descriptor]\nname = 'latice'", "unknown descriptor 'latice'; did you mean 'lattice'"),
-        ("[descriptor]\nname = 3", "name must be text, got 3"),
-        ("[descriptor]\nstrid = 3", "unknown key 'strid' in .descriptor. of 'lattice'; did you mean 'stride'"),
+        ("[descriptor]\nname = 3", "got .'name': 3. for a descriptor, wanted a table with its name"),
+        ("[descriptor]\nstrid = 3", "unknown key 'strid' of descriptor 'lattice'; did you mean 'stride'"),
         ("[cluster]\nn_clusters = 0", r"n_clusters must be a whole number of at least 1 and at most 253, got 0"),
         ("[cluster]\nn_clusters = 2.5", "must be a whole number"),
         ("[cluster]\nn_clusters = true", "must be a whole number"),

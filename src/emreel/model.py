@@ -25,6 +25,8 @@ from emreel.refine import upsample_scores
 
 SCHEMA = "emreel-model/1"
 INVALID, UNKNOWN = 254, 255
+#: Labels 1 to 253 are classes.
+MOST_CLASSES = 253
 #: Models of frames with other pixel sizes are refused beyond this relative difference.
 PIXEL_SIZE_TOLERANCE = 0.01
 
@@ -74,6 +76,7 @@ class Model:
     unknown_sq_distance: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
     upsample: str = "linear"
+    follow: str = "none"
     pixel_size_nm: float | None = None
     label_names: tuple[str, ...] = ()
     label_colors: tuple[str, ...] = ()
@@ -280,6 +283,7 @@ class Model:
             "features": [{"name": feature.name, "units": feature.units} for feature in self.descriptor.features],
             "prepare": {entry.name: getattr(self.prepare, entry.name) for entry in fields(self.prepare)},
             "refine": {"upsample": self.upsample},
+            "time": {"follow": self.follow},
             "scatter": self.scatter,
             "pixel_size_nm": self.pixel_size_nm,
         }
@@ -307,6 +311,7 @@ class Model:
             unknown_sq_distance=arrays["unknown_sq_distance"],
             counts=arrays["counts"],
             upsample=str(head["refine"]["upsample"]),
+            follow=str(head["time"]["follow"]),
             pixel_size_nm=head["pixel_size_nm"],
             label_names=tuple(label["name"] for label in head["labels"]),
             label_colors=tuple(label["color"] for label in head["labels"]),

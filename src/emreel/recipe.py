@@ -11,8 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from emreel.descriptors.registry import DescriptorError, descriptor_class, did_you_mean
+from emreel.cluster import ClusterError
+from emreel.cluster.registry import check_options
+from emreel.descriptors.registry import DescriptorError, check_fields, split_name
 from emreel.movie import EmreelError
+from emreel.names import did_you_mean
 
 
 class RecipeError(EmreelError, ValueError):
@@ -37,19 +40,21 @@ class DescriptorStep:
 
 @dataclass(frozen=True, kw_only=True)
 class ReduceStep:
-    """[reduce] principal components kept; None: 5, but all features unprojected for the lattice descriptor."""
+    """[reduce] principal components kept; None: 5, but all features for descriptors that say so (lattice, chips)."""
 
     n_components: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterStep:
-    """[cluster] how the phases are found. ``n_clusters`` has no default: the user knows it, or gives -k."""
+    """[cluster] how the phases are found: a clusterer's name, and its own options.
+
+    ``n_clusters`` has no default: the user knows it, or gives -k. Ward and communities can find it.
+    """
 
     name: str = "kmeans"
     n_clusters: int | Literal["auto"] | None = None
-    n_init: int = 8
-    max_rounds: int = 20
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +62,17 @@ class RefineStep:
     """[refine] how grid labels become pixel labels: "linear" scores or the "nearest" grid point."""
 
     upsample: Literal["linear", "nearest"] = "linear"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeStep:
+    """[time] what a frame's labels owe to the frames before it.
+
+    ``follow`` = "step" moves the centres by one k-means step a frame, as the published symmetry method does (Wang et
+    al. 2021); "none" keeps them, so that a label means the same from the first frame to the last.
+    """
+
+    follow: Literal["none", "step"] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +89,11 @@ _STEPS = {
     "reduce": ReduceStep,
     "cluster": ClusterStep,
     "refine": RefineStep,
+    "time": TimeStep,
     "sample": SampleStep,
 }
+#: Steps that name a strategy, and where the keys go that are the strategy's own.
+_OWN_KEYS = {"descriptor": "fields", "cluster": "options"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +113,7 @@ class Recipe:
     reduce: ReduceStep = ReduceStep()
     cluster: ClusterStep = ClusterStep()
     refine: RefineStep = RefineStep()
+    time: TimeStep = TimeStep()
     sample: SampleStep = SampleStep()
 
     def __post_init__(self) -> None:
@@ -108,8 +128,8 @@ class Recipe:
         values: dict[str, Any] = {"seed": self.seed}
         for name in _STEPS:
             step = dataclasses.asdict(getattr(self, name))
-            if name == "descriptor":
-                step = {"name": step["name"], **step["fields"]}
+            if name in _OWN_KEYS:
+                step |= step.pop(_OWN_KEYS[name])
             values[name] = {key: _plain(value) for key, value in step.items() if value is not None}
         return values
 
@@ -130,7 +150,7 @@ class Recipe:
             elif not isinstance(value, Mapping):
                 raise RecipeError(f"'{key}' must be a table, got {value!r}. Write [{key}] on a line of its own.")
             else:
-                steps[key] = _descriptor_step(value) if key == "descriptor" else _step(key, value)
+                steps[key] = _step(key, value)
         return cls(**steps)
 
     def to_toml(self) -> str:
@@ -159,45 +179,44 @@ class Recipe:
 
 
 def _step(name: str, values: Mapping[str, Any]) -> Any:
-    known = [entry.name for entry in dataclasses.fields(_STEPS[name])]
-    for key in values:
-        if key not in known:
-            raise RecipeError(f"unknown key '{key}' in [{name}]{did_you_mean(key, known)}")
-    return _STEPS[name](**values)
-
-
-def _descriptor_step(values: Mapping[str, Any]) -> DescriptorStep:
-    fields = dict(values)
-    name = fields.pop("name", DescriptorStep().name)
-    if not isinstance(name, str):
-        raise RecipeError(f"[descriptor] name must be text, got {name!r}.")
-    try:
-        known = [entry.name for entry in dataclasses.fields(descriptor_class(name)) if entry.init]
-    except DescriptorError as error:
-        raise RecipeError(str(error)) from None
-    for key in fields:
-        if key not in known:
-            raise RecipeError(f"unknown key '{key}' in [descriptor] of '{name}'{did_you_mean(key, known)}")
-    return DescriptorStep(name=name, fields=fields)
+    own = _OWN_KEYS.get(name)
+    known = [entry.name for entry in dataclasses.fields(_STEPS[name]) if entry.name != own]
+    mine = {key: value for key, value in values.items() if key in known}
+    rest = {key: value for key, value in values.items() if key not in known}
+    if own is not None:
+        return _STEPS[name](**mine, **{own: rest})
+    for key in rest:
+        raise RecipeError(f"unknown key '{key}' in [{name}]{did_you_mean(key, known)}")
+    return _STEPS[name](**mine)
 
 
 def _check(recipe: Recipe) -> None:
     _integer("seed", recipe.seed, 0)
     _integer("[reduce] n_components", recipe.reduce.n_components, 1, optional=True)
-    _integer("[cluster] n_init", recipe.cluster.n_init, 1)
-    _integer("[cluster] max_rounds", recipe.cluster.max_rounds, 0)
     _integer("[sample] frames", recipe.sample.frames, 1)
     _integer("[sample] points", recipe.sample.points, 1)
     if recipe.cluster.n_clusters == "auto":
         raise RecipeError("n_clusters = 'auto' is not built yet. Give the number of phases: -k 3.")
     _integer("[cluster] n_clusters", recipe.cluster.n_clusters, 1, 253, optional=True)
-    if recipe.cluster.name != "kmeans":
-        raise RecipeError(f"unknown clusterer '{recipe.cluster.name}'{did_you_mean(recipe.cluster.name, ['kmeans'])}")
-    if recipe.refine.upsample not in ("linear", "nearest"):
-        raise RecipeError(f"[refine] upsample is 'linear' or 'nearest', got {recipe.refine.upsample!r}.")
+    try:
+        check_fields(*split_name({"name": recipe.descriptor.name, **recipe.descriptor.fields}))
+    except DescriptorError as error:
+        raise RecipeError(f"[descriptor] {error}") from None
+    try:
+        check_options(recipe.cluster.name, recipe.cluster.options)
+    except ClusterError as error:
+        raise RecipeError(f"[cluster] {error}") from None
+    _one_of("[refine] upsample", recipe.refine.upsample, ("linear", "nearest"))
+    _one_of("[time] follow", recipe.time.follow, ("none", "step"))
     for key in ("gain", "repair"):
         if not isinstance(getattr(recipe.prepare, key), bool):
             raise RecipeError(f"[prepare] {key} is true or false, got {getattr(recipe.prepare, key)!r}.")
+
+
+def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        wanted = " or ".join(f"'{choice}'" for choice in choices)
+        raise RecipeError(f"{name} is {wanted}, got {value!r}.")
 
 
 def _integer(name: str, value: Any, least: int, most: float = math.inf, *, optional: bool = False) -> None:
@@ -209,4 +228,6 @@ def _integer(name: str, value: Any, least: int, most: float = math.inf, *, optio
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

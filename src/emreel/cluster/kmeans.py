@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +45,8 @@ class MiniBatchKMeans:
     inertia_ : sum of squared distances of the sample to its centres. n_rounds_ : polishing rounds run.
     scale_ : `FixedPoint`. inertia_ and counts_ are those of cluster_centers_ exactly.
     """
+
+    name: ClassVar[str] = "kmeans"
 
     def __init__(
         self,

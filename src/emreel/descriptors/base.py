@@ -71,7 +71,8 @@ class Descriptor(Protocol):
     given in a recipe, and learns what is left out by folding over prepared sample frames (`Fold`).
 
     A descriptor that makes sense of frames smaller than its halo says from which side length on, px, in
-    ``smallest_frame_px``; otherwise frames must be larger than the halo.
+    ``smallest_frame_px``; otherwise frames must be larger than the halo. One whose features are clustered as they
+    are, unless a recipe asks for principal components, says ``unprojected = True``.
     """
 
     name: ClassVar[str]

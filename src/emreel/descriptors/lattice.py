@@ -32,13 +32,13 @@ from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels import lattice as kernels
 from emreel.descriptors.peaks import Peaks, learn_peaks
+from emreel.descriptors.sample_sums import CountSums, Sums
 from emreel.descriptors.welch import SpectrumSums
 from emreel.descriptors.working_grid import (
     Image,
@@ -104,6 +104,7 @@ class Lattice:
     """
 
     name: ClassVar[str] = "lattice"
+    unprojected: ClassVar[bool] = True
 
     g_vectors: tuple[tuple[float, float], ...] = ()
     period_px: float = PLAIN_PERIOD_PX
@@ -198,7 +199,7 @@ class Lattice:
         learned.setdefault("stride", suggest_stride(learned["period_px"]))
         draft = cls(**learned)
         if not {"mean_counts", "zero_counts"} <= learned.keys():
-            counts = fold(_CountSums.of)
+            counts = fold(CountSums.of)
             draft = replace(draft, **({"mean_counts": counts.mean, "zero_counts": counts.zero} | dict(given)))
         if not draft.g_vectors:
             return draft._with_plain_levels(given, fold)
@@ -315,14 +316,14 @@ class Lattice:
         view = self._padded_view(frame, valid)
         return SpectrumSums.of(self._standardised(view, self._local_mean(view)), valid)
 
-    def _amplitude_sums(self, frame: Frame, valid: Mask) -> _Sums:
+    def _amplitude_sums(self, frame: Frame, valid: Mask) -> Sums:
         """Sums of |A|^4 and |A|^2: their ratio is what a crystal has, whatever part of the frame it fills."""
         view = self._padded_view(frame, valid)
         found = self._amplitudes(self._standardised(view, self._local_mean(view)), view)
         square = np.sum([a.astype(np.float64) ** 2 for a in found], axis=0)[view.inside]
-        return _Sums(np.array([np.sum(square**2), np.sum(square)]))
+        return Sums(np.array([np.sum(square**2), np.sum(square)]))
 
-    def _plain_sums(self, frame: Frame, valid: Mask) -> _Sums:
+    def _plain_sums(self, frame: Frame, valid: Mask) -> Sums:
         """One frame's median of log(counts), and its noise: the median difference between independent neighbours."""
         view = self._padded_view(frame, valid)
         values = np.where(view.inside, self._channels(view)[-1], np.nan).astype(np.float64)
@@ -332,57 +333,18 @@ class Lattice:
         )
         steps, values = np.abs(steps[np.isfinite(steps)]), values[np.isfinite(values)]
         noise = float(np.median(steps)) / MEDIAN_OF_NORMAL / np.sqrt(2) if steps.size else 0.0
-        return _Sums(np.array([1.0, float(np.median(values)) if values.size else 0.0, noise]))
+        return Sums(np.array([1.0, float(np.median(values)) if values.size else 0.0, noise]))
 
-    def _feature_sums(self, frame: Frame, valid: Mask) -> _Sums:
+    def _feature_sums(self, frame: Frame, valid: Mask) -> Sums:
         """Number of grid points, sums and sums of squares of every feature."""
         view = self._padded_view(frame, valid)
         values = np.stack(self._channels(view), axis=-1)[view.inside].astype(np.float64)
-        return _Sums(np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)]))
+        return Sums(np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)]))
 
 
 def suggest_stride(period_px: float) -> int:
     """Half a period between grid points, within 1 to 8 px."""
     return int(np.clip(np.rint(period_px / 2), 1, LARGEST_STRIDE))
-
-
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """Plain sums in float64, added in frame order."""
-
-    values: npt.NDArray[np.float64]
-
-    def __add__(self, other: _Sums, /) -> _Sums:
-        return _Sums(self.values + other.values)
-
-
-@dataclass(frozen=True)
-class _CountSums:
-    """Valid pixels, their counts, and the lowest mean of an 8 x 8 block."""
-
-    n: int
-    total: float
-    lowest: float
-
-    @classmethod
-    def of(cls, frame: Frame, valid: Mask) -> _CountSums:
-        height, width = (n // 8 * 8 for n in frame.shape)
-        counts = np.where(valid, frame, 0).astype(np.float64)
-        blocks, good = (a[:height, :width].reshape(height // 8, 8, width // 8, 8).sum((1, 3)) for a in (counts, valid))
-        means = blocks[good > 32] / good[good > 32]
-        return cls(int(valid.sum()), float(counts.sum()), float(means.min(initial=np.inf)))
-
-    def __add__(self, other: _CountSums, /) -> _CountSums:
-        return _CountSums(self.n + other.n, self.total + other.total, min(self.lowest, other.lowest))
-
-    @property
-    def mean(self) -> float:
-        return self.total / self.n if self.n else 1.0
-
-    @property
-    def zero(self) -> float:
-        """0 for counts; the lowest local mean of data whose zero was shifted below."""
-        return min(0.0, self.lowest)
 
 
 def _g_vectors(peaks: Peaks) -> tuple[tuple[float, float], ...]:
@@ -403,7 +365,7 @@ def _white_noise(spectrum: SpectrumSums) -> float:
     return float(min(np.median(ring) for ring in rings))
 
 
-def _intensity_weight(sums: _Sums, share: float) -> float:
+def _intensity_weight(sums: Sums, share: float) -> float:
     """Factor that gives the last channel ``share`` of the total spread of the others, within its limit."""
     n, total, square = sums.values
     spread = np.sqrt(np.maximum(square / n - (total / n) ** 2, 0))

@@ -3,81 +3,90 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import importlib
-from collections.abc import Iterable, Mapping
-from importlib.metadata import entry_points
+from collections.abc import Mapping
 from typing import Any
 
 from emreel.descriptors.base import Descriptor, Fold
 from emreel.movie import EmreelError
+from emreel.names import Registry, did_you_mean
 
 BUILT_IN = {
     "lattice": "emreel.descriptors.lattice:Lattice",
     "translation": "emreel.descriptors.translation:TranslationSymmetry",
     "preselected": "emreel.descriptors.translation:PreselectedTranslations",
+    "intensity": "emreel.descriptors.intensity:Intensity",
+    "combined": "emreel.descriptors.combined:Combined",
 }
-ENTRY_POINTS = "emreel.descriptors"
 
 
 class DescriptorError(EmreelError, ValueError):
     """A descriptor that is not known, or fields that it does not have."""
 
 
-def descriptor_names() -> tuple[str, ...]:
-    """Every name that a recipe may use: ours and those of installed plug-ins."""
-    return (*BUILT_IN, *sorted(point.name for point in entry_points(group=ENTRY_POINTS) if point.name not in BUILT_IN))
-
-
-def descriptor_class(name: str) -> type[Any]:
-    """The class behind a name; plug-ins register under the entry point group ``emreel.descriptors``."""
-    if name in BUILT_IN:
-        module, _, attribute = BUILT_IN[name].partition(":")
-        found: type[Any] = getattr(importlib.import_module(module), attribute)
-        return found
-    for point in entry_points(group=ENTRY_POINTS):
-        if point.name == name:
-            loaded: type[Any] = point.load()
-            return loaded
-    raise DescriptorError(f"unknown descriptor '{name}'{did_you_mean(name, descriptor_names())}")
+_REGISTRY = Registry(kind="descriptor", built_in=BUILT_IN, group="emreel.descriptors", error=DescriptorError)
+#: Every name that a recipe may use, and the class behind one.
+descriptor_names, descriptor_class = _REGISTRY.names, _REGISTRY.find
 
 
 def build_descriptor(name: str, fields: Mapping[str, Any]) -> Descriptor:
     """A descriptor from its name and fields (lists become tuples); the reverse of `describe_descriptor`."""
     cls = descriptor_class(name)
-    built: Descriptor = cls(**_checked_fields(cls, name, fields))
+    check_fields(name, fields)
+    built: Descriptor = cls(**{key: _built(value) for key, value in fields.items()})
     return built
 
 
 def suggest_descriptor(name: str, given: Mapping[str, Any], fold: Fold) -> Descriptor:
     """A descriptor with what is not given learned from the movie, if its class can."""
     cls = descriptor_class(name)
-    fields = _checked_fields(cls, name, given)
-    if hasattr(cls, "suggest"):
-        suggested: Descriptor = cls.suggest(fields, fold)
-        return suggested
-    return build_descriptor(name, fields)
+    if not hasattr(cls, "suggest"):
+        return build_descriptor(name, given)
+    check_fields(name, given)
+    suggested: Descriptor = cls.suggest({key: _frozen(value) for key, value in given.items()}, fold)
+    return suggested
 
 
 def describe_descriptor(descriptor: Descriptor) -> dict[str, Any]:
     """Name and fields as plain JSON values."""
-    fields = dataclasses.asdict(descriptor)  # type: ignore[call-overload]
-    return {"name": descriptor.name, **{key: _plain(value) for key, value in fields.items()}}
+    fields = [field.name for field in dataclasses.fields(descriptor) if field.init]  # type: ignore[arg-type]
+    return {"name": descriptor.name, **{key: _plain(getattr(descriptor, key)) for key in fields}}
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """``; did you mean 'x'?`` or the list of what is known."""
-    known = list(known)
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"; did you mean '{close[0]}'?" if close else f". Known: {', '.join(known)}."
+def check_fields(name: str, fields: Mapping[str, Any]) -> None:
+    """Refuse fields that the descriptor, or a descriptor inside it, does not have.
 
-
-def _checked_fields(cls: type[Any], name: str, fields: Mapping[str, Any]) -> dict[str, Any]:
-    known = [field.name for field in dataclasses.fields(cls) if field.init]
-    for key in fields:
+    Raises
+    ------
+    DescriptorError : an unknown name or field, with a suggestion.
+    """
+    known = [field.name for field in dataclasses.fields(descriptor_class(name)) if field.init]
+    for key, value in fields.items():
         if key not in known:
             raise DescriptorError(f"unknown key '{key}' of descriptor '{name}'{did_you_mean(key, known)}")
-    return {key: _frozen(value) for key, value in fields.items()}
+        for inner in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(inner, Mapping):
+                check_fields(*split_name(inner))
+
+
+def split_name(described: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name and the fields of a descriptor written as a mapping, as `describe_descriptor` does.
+
+    Raises
+    ------
+    DescriptorError : no name.
+    """
+    fields = dict(described)
+    name = fields.pop("name", None)
+    if not isinstance(name, str):
+        raise DescriptorError(f"got {described!r} for a descriptor, wanted a table with its name: {{name = 'gabor'}}.")
+    return name, fields
+
+
+def _built(value: Any) -> Any:
+    """Lists as tuples, mappings as the descriptors that they describe."""
+    if isinstance(value, list | tuple):
+        return tuple(_built(item) for item in value)
+    return build_descriptor(*split_name(value)) if isinstance(value, Mapping) else value
 
 
 def _frozen(value: Any) -> Any:
@@ -85,6 +94,8 @@ def _frozen(value: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Descriptor):
+        return describe_descriptor(value)
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value.item() if hasattr(value, "item") else value

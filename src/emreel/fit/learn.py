@@ -1,0 +1,168 @@
+"""What is learned from the rows of a sample: a projection, centres, their order and scatter.
+
+Moments, seeds and sums come to the driver, never the rows. Neither workers nor chunks change a bit of the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from emreel import engine
+from emreel.cluster import (
+    RESERVOIR_ROWS,
+    CentroidSums,
+    FixedPoint,
+    Reservoir,
+    ScatterSums,
+    assign,
+    canonical_order,
+)
+from emreel.cluster.registry import InRounds, build_clusterer
+from emreel.descriptors.base import Descriptor
+from emreel.fit.errors import FitError
+from emreel.fit.sample import Rows, Sample
+from emreel.model import MOST_CLASSES, Model
+from emreel.provenance import Provenance, canonical_json, describe_movie, movie_digest
+from emreel.recipe import Recipe
+from emreel.reduce import PCA, Moments, project_rows
+
+Centers = npt.NDArray[np.float64]
+#: Components that published methods keep (Wang et al. 2021).
+N_COMPONENTS = 5
+#: Moments of more features than this are taken over the reservoir's rows, else each partial is too large to send.
+WIDE_FEATURES = 1024
+#: Rows of the reservoir take at most so many bytes.
+RESERVOIR_BYTES = 2**27
+#: Classes whose order differs by less than this share of the largest are told apart by intensity.
+ORDER_STEP = 0.1
+
+
+def learn_model(
+    rows: engine.Parts,
+    recipe: Recipe,
+    descriptor: Descriptor,
+    sample: Sample,
+    init: npt.ArrayLike | None = None,
+) -> Model:
+    """The model of the rows of a sample; ``init`` are centres to start from, shape (class, component).
+
+    Raises
+    ------
+    FitError : more components than features, more classes than labels.
+    emreel.cluster.ClusterError : the clusterer cannot work with these rows or options.
+    """
+    mean, components = _learn_projection(rows, recipe, descriptor)
+    projected = rows.map(_project_part, mean, components)
+    reservoir = _reservoir(projected, len(descriptor.features) if components is None else len(components))
+    seeds, extra = np.ascontiguousarray(reservoir[:, :-3]), reservoir[:, -3:].astype(np.float64)
+    centers = _learn_centers(projected, seeds, recipe, init)
+    centers = np.ascontiguousarray(centers[_canonical_order(centers, seeds, extra)])
+    within = projected.fold(_scatter_of, centers, FixedPoint.of_rows(seeds))
+    scatter = within.finish()
+    low, high = np.percentile(extra[:, 2], [0.5, 99.5])
+    return Model(
+        descriptor=descriptor,
+        prepare=replace(sample.prepare, display_range=(float(low), float(high))),
+        mean=mean,
+        components=components,
+        centers=centers,
+        scatter=scatter.variance,
+        unknown_sq_distance=np.asarray(scatter.thresholds_sq),
+        counts=within.counts,
+        upsample=recipe.refine.upsample,
+        follow=recipe.time.follow,
+        pixel_size_nm=sample.pixel_size_nm,
+        provenance=Provenance(
+            recipe=canonical_json(recipe.to_dict()),
+            movies=tuple(describe_movie(movie, movie_digest(movie)) for movie in sample.movies),
+        ),
+    )
+
+
+def _learn_projection(
+    rows: engine.Parts, recipe: Recipe, descriptor: Descriptor
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None]:
+    n_features = len(descriptor.features)
+    if n_features <= WIDE_FEATURES:
+        moments = rows.fold(_moments_of)
+    else:
+        moments = Moments.of(_reservoir(rows, n_features)[:, :-3])
+    wanted = recipe.reduce.n_components
+    if wanted is None:
+        wanted = n_features if getattr(descriptor, "unprojected", False) else min(N_COMPONENTS, n_features)
+    if wanted > n_features:
+        raise FitError(f"n_components is {wanted}, but '{descriptor.name}' has {n_features} features. Ask for fewer.")
+    if wanted == n_features:
+        return moments.finish()[0], None
+    pca = PCA(n_components=wanted).fit_moments(moments)
+    return pca.mean_, pca.components_
+
+
+def _learn_centers(
+    projected: engine.Parts, seeds: npt.NDArray[np.float32], recipe: Recipe, init: npt.ArrayLike | None
+) -> Centers:
+    """Centres of the classes, shape (class, component), each the nearest of some row."""
+    options: dict[str, Any] = dict(recipe.cluster.options)
+    if init is not None:
+        if recipe.cluster.name != "kmeans":
+            raise FitError(f"got centres to start '{recipe.cluster.name}' from, which only kmeans can. Leave them out.")
+        options["init"] = np.asarray(init, dtype=np.float64)
+    n_clusters = recipe.cluster.n_clusters
+    assert n_clusters != "auto"
+    clusterer = build_clusterer(recipe.cluster.name, n_clusters, seed=recipe.seed, options=options)
+    if isinstance(clusterer, InRounds):
+        clusterer.fit_rounds(seeds, partial(projected.fold, _centroids_of))
+        return clusterer.cluster_centers_
+    centers = clusterer.fit(seeds).cluster_centers_
+    if len(centers) > MOST_CLASSES:
+        raise FitError(
+            f"'{recipe.cluster.name}' found {len(centers)} classes, and labels hold {MOST_CLASSES}. "
+            "Ask for fewer: -k, a higher threshold or a lower resolution."
+        )
+    nearest, _ = assign(seeds, centers)
+    return centers[np.unique(nearest)]
+
+
+def _reservoir(parts: engine.Parts, n_features: int) -> npt.NDArray[np.float32]:
+    """The rows with the lowest hashes and their extra columns, as many as fit, in the order of their hashes."""
+    capacity = min(RESERVOIR_ROWS, RESERVOIR_BYTES // (4 * (n_features + 3)))
+    rows: npt.NDArray[np.float32] = parts.fold(_reservoir_of, capacity).finish()
+    return rows
+
+
+def _canonical_order(
+    centers: npt.NDArray[np.float64], rows: npt.NDArray[np.float32], extra: npt.NDArray[np.float64]
+) -> npt.NDArray[np.int64]:
+    label, _ = assign(rows, centers)
+    measures = np.zeros((len(centers), 2))
+    for k in range(len(centers)):
+        mine = extra[label == k, :2]
+        measures[k] = mine.mean(axis=0) if len(mine) else 0.0
+    order, intensity = measures.T
+    step = ORDER_STEP * max(order.max(), 1e-12)
+    return canonical_order(np.rint(order / step), intensity)
+
+
+def _moments_of(part: Rows) -> Moments:
+    return Moments.of(part.features)
+
+
+def _project_part(part: Rows, mean: npt.NDArray[Any], components: npt.NDArray[Any] | None) -> Rows:
+    return replace(part, features=project_rows(part.features, mean, components))
+
+
+def _reservoir_of(part: Rows, capacity: int) -> Reservoir:
+    return Reservoir.of(part.hashes, np.hstack([part.features, part.extra]), capacity)
+
+
+def _centroids_of(part: Rows, centers: npt.NDArray[np.float64], scale: FixedPoint) -> CentroidSums:
+    return CentroidSums.of(part.features, centers, scale)
+
+
+def _scatter_of(part: Rows, centers: npt.NDArray[np.float64], scale: FixedPoint) -> ScatterSums:
+    return ScatterSums.of(part.features, centers, scale)

@@ -1,0 +1,209 @@
+"""The sample that a model is fitted on: evenly spread frames, and in each the grid points with the lowest hash.
+
+Points are chosen by their place in the movie, not by chunk. Features stay with the workers that computed them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from emreel import engine
+from emreel.cluster import derive_seed, point_hashes, select_points
+from emreel.descriptors.base import Descriptor, FeatureMap, Frame, Mask
+from emreel.descriptors.geometry import Tile, grid_length, plan_tiles, window_of
+from emreel.descriptors.lattice import Lattice
+from emreel.descriptors.registry import suggest_descriptor
+from emreel.fit.errors import FitError
+from emreel.movie import pixel_size_nm
+from emreel.prepare import FrameReport, Prepare
+from emreel.prepare.measure import measure_frames
+from emreel.prepare.quality import BLANK_SHARE
+from emreel.recipe import DescriptorStep, Recipe
+
+P = TypeVar("P", bound=Any)
+
+#: Frames are sampled in pieces of at most this many px a side, whatever the chunks and the workers.
+PIECE_PX = 2048
+#: Features of one piece, and the rows of the whole sample, stay below so many bytes.
+PIECE_BYTES, ROWS_BYTES = 2**26, 2**28
+#: Frames that a descriptor is suggested from.
+SUGGEST_FRAMES = 12
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A piece of one sample frame: where it lies, and what was found in its frame."""
+
+    movie: int
+    frame: int
+    tile: Tile
+    report: FrameReport
+
+    def region(self, reach_px: int, shape_yx: tuple[int, int]) -> engine.Region:
+        return engine.Region(self.frame, self.frame + 1, self.tile.grown(reach_px, shape_yx))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What one piece gives to the sample: features, hashes, and columns that order and show the classes."""
+
+    features: npt.NDArray[np.float32]  # (n, feature)
+    hashes: npt.NDArray[np.uint64]  # (n,)
+    extra: npt.NDArray[np.float32]  # (n, 3): lattice order, intensity, pixel
+
+
+@dataclass(frozen=True)
+class _Describe:
+    """The task that describes one piece; everything that it needs, and nothing of the movie."""
+
+    prepare: Prepare
+    descriptor: Descriptor
+    ruler: Lattice
+    shape_yx: tuple[int, int]
+    n_points: int
+    seed: int
+
+    def __call__(self, pixels: npt.NDArray[Any], piece: Piece) -> Rows:
+        have = piece.region(self.reach, self.shape_yx).tile
+        prepared, valid = self.prepare(pixels[0], have, piece.report)
+        stride = self.descriptor.stride
+        grid = grid_length(self.shape_yx[0], stride), grid_length(self.shape_yx[1], stride)
+        seed = derive_seed(self.seed, piece.movie)
+        ys, xs = select_points(piece.frame, grid, self.n_points, seed)
+        rows, columns = piece.tile.grid_slices(stride)
+        mine = (ys >= rows.start) & (ys < rows.stop) & (xs >= columns.start) & (xs < columns.stop)
+        ys, xs = ys[mine], xs[mine]
+        features = self._features(self.descriptor, prepared, valid, have, piece.tile)
+        chosen = features[ys - rows.start, xs - columns.start]
+        order = self._order(features, prepared, valid, have, piece.tile)
+        step = stride / self.ruler.stride
+        near_y = np.minimum(np.rint((ys - rows.start) * step).astype(int), order.shape[0] - 1)
+        near_x = np.minimum(np.rint((xs - columns.start) * step).astype(int), order.shape[1] - 1)
+        pixel = prepared[ys * stride - have.y0, xs * stride - have.x0]
+        extra = np.column_stack([order[near_y, near_x], pixel]).astype(np.float32)
+        hashes = point_hashes(piece.frame, grid, ys, xs, seed)
+        return Rows(np.ascontiguousarray(chosen), hashes, extra)
+
+    @property
+    def reach(self) -> int:
+        return max(self.descriptor.halo, self.ruler.halo) + 1  # neighbours tell hot pixels
+
+    def _features(self, descriptor: Descriptor, prepared: Frame, valid: Mask, have: Tile, tile: Tile) -> FeatureMap:
+        padded, mask = window_of(prepared, valid, have, tile.grown(descriptor.halo))
+        return descriptor(padded, mask)
+
+    def _order(
+        self, features: FeatureMap, prepared: Frame, valid: Mask, have: Tile, tile: Tile
+    ) -> npt.NDArray[np.float32]:
+        if self.descriptor is not self.ruler and self.descriptor != self.ruler:
+            features = self._features(self.ruler, prepared, valid, have, tile)
+        names = [feature.name for feature in self.ruler.features]
+        amplitudes = [i for i, name in enumerate(names) if name.startswith("amplitude")]
+        ordered = features[..., amplitudes].sum(axis=-1) if amplitudes else np.zeros(features.shape[:2], np.float32)
+        return np.stack([ordered, features[..., names.index("log_counts")]], axis=-1)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The sample frames of one movie or of several, and how they are prepared."""
+
+    movies: Sequence[xr.DataArray]
+    frames: Sequence[tuple[int, int, FrameReport]]  # movie, frame, what was found in it
+    prepare: Prepare
+
+    @property
+    def pixel_size_nm(self) -> float | None:
+        return pixel_size_nm(self.movies[0])
+
+    def fold(self, of: Callable[[Frame, Mask], P]) -> P:
+        """``of(frame, valid)`` over a dozen prepared frames, in order."""
+        chosen = [self.frames[i] for i in _spread(len(self.frames), SUGGEST_FRAMES)]
+        work = _OfPrepared(of, self.prepare)
+        partials = [
+            engine.fold_regions(movie, pieces, partial(Piece.region, reach_px=0, shape_yx=_shape_yx(movie)), work)
+            for movie, pieces in self._by_movie(chosen, PIECE_PX)
+        ]
+        total: P = engine.add_in_order(partials)
+        return total
+
+    def suggest(self, step: DescriptorStep) -> Any:
+        """The descriptor that a recipe names, completed from the sample."""
+        return suggest_descriptor(step.name, step.fields, self.fold)
+
+    def describe(self, descriptor: Descriptor, ruler: Lattice, recipe: Recipe) -> engine.Parts:
+        """`Rows` of every piece, kept by the workers; fewer of them when a row is long."""
+        n_features = len(descriptor.features)
+        n_points = -(-min(recipe.sample.points, ROWS_BYTES // (4 * n_features)) // len(self.frames))
+        piece_px = _piece_px(descriptor.stride, n_features)
+        groups = []
+        for movie, pieces in self._by_movie(self.frames, piece_px):
+            task = _Describe(self.prepare, descriptor, ruler, _shape_yx(movie), n_points, recipe.seed)
+            locate = partial(Piece.region, reach_px=task.reach, shape_yx=task.shape_yx)
+            groups.append(engine.keep_regions(movie, pieces, locate, task))
+        return engine.join_parts(groups)
+
+    def _by_movie(
+        self, frames: Sequence[tuple[int, int, FrameReport]], piece_px: int
+    ) -> Iterator[tuple[xr.DataArray, list[Piece]]]:
+        for index, movie in enumerate(self.movies):
+            tiles = list(plan_tiles(_shape_yx(movie), (piece_px, piece_px)))
+            pieces = [Piece(m, f, tile, report) for m, f, report in frames if m == index for tile in tiles]
+            if pieces:
+                yield movie, pieces
+
+
+@dataclass(frozen=True)
+class _OfPrepared:
+    of: Callable[[Frame, Mask], Any]
+    prepare: Prepare
+
+    def __call__(self, pixels: npt.NDArray[Any], piece: Piece) -> Any:
+        return self.of(*self.prepare(pixels[0], piece.tile, piece.report))
+
+
+def take_sample(movies: Sequence[xr.DataArray], recipe: Recipe) -> Sample:
+    """Choose and measure the sample frames; blank and unreadable ones are left out.
+
+    Raises
+    ------
+    FitError : no usable frame.
+    """
+    per_movie = -(-recipe.sample.frames // len(movies))
+    found: list[tuple[int, int, FrameReport]] = []
+    for index, movie in enumerate(movies):
+        frames = _spread(movie.sizes["time"], per_movie)
+        found += [(index, f, r) for f, r in zip(frames, measure_frames(movie, frames), strict=True)]
+    means = [report.mean for _, _, report in found if report.usable]
+    if not means:
+        reasons = sorted({f"{report.status}: {report.reason}" for _, _, report in found})
+        raise FitError(f"no usable frame in a sample of {len(found)} ({'; '.join(reasons[:3])}). Check the movie.")
+    reference = float(np.median(means))
+    kept = [one for one in found if one[2].usable and one[2].mean >= BLANK_SHARE * reference]
+    prepare = Prepare(reference_mean=reference, gain=recipe.prepare.gain, repair=recipe.prepare.repair)
+    return Sample(movies, kept, prepare)
+
+
+def _shape_yx(movie: xr.DataArray) -> tuple[int, int]:
+    return movie.sizes["y"], movie.sizes["x"]
+
+
+def _piece_px(stride: int, n_features: int) -> int:
+    """Side of the pieces that are described at once: a multiple of the stride whose features fit their memory."""
+    n_points = max(int((PIECE_BYTES / (4 * n_features)) ** 0.5), 16)
+    return max(min(n_points, PIECE_PX // stride), 1) * stride
+
+
+def _spread(n: int, wanted: int) -> list[int]:
+    """``wanted`` of ``n`` indices, evenly spread from the first to the last."""
+    if wanted >= n:
+        return list(range(n))
+    if wanted == 1:
+        return [n // 2]
+    return sorted({round(i * (n - 1) / (wanted - 1)) for i in range(wanted)})
