@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from emreel.cluster import membership, squared_distances
+from emreel.cluster import membership, one_step, squared_distances
 from emreel.descriptors.base import Descriptor, FeatureMap, Frame, Mask, Projecting
 from emreel.descriptors.geometry import Tile, upsample_nearest, window_of
 from emreel.descriptors.registry import build_descriptor, describe_descriptor
@@ -65,6 +65,7 @@ class Model:
     scatter : pooled variance of a class around its centre, one number for every direction.
     unknown_sq_distance : shape (class,); a grid point farther than this from its centre fits no class.
     counts : shape (class,), sample points that each class had at fit time.
+    follow : "none", or "step": the centres move by one k-means step a frame (`followed`) before it is labelled.
     """
 
     descriptor: Descriptor
@@ -151,6 +152,29 @@ class Model:
         label = self._upsample(distances, tile.shape)
         label[_deep_inside(~valid, self._invalid_depth, have, tile)] = INVALID
         return FrameLabels(label, np.rint(soft * 255).astype(np.uint8), shown)
+
+    def followed(self, frame: npt.NDArray[Any], report: FrameReport | None = None) -> Self:
+        """The model after one k-means step on the grid points of one frame as recorded, shape (y, x).
+
+        The published symmetry method follows a sequence so (Wang et al., Microsc. Microanal. 27 (2021) 1454): the
+        projection stays, each centre becomes the mean of the points nearest to it, one without any stays. Invalid
+        points do not count; a blank or unreadable frame, or a model that does not follow, changes nothing.
+        """
+        if self.follow == "none":
+            return self
+        frame = self._checked(frame)
+        report = self.report(frame) if report is None else report
+        if not report.usable:
+            return self
+        whole = Tile(0, frame.shape[0], 0, frame.shape[1])
+        prepared, valid = self.prepare(frame, whole, report)
+        projected = self._project(*window_of(prepared, valid, whole, whole.grown(self.descriptor.halo)))
+        rows = projected[valid[:: self.stride, :: self.stride]]
+        return self.with_centers(one_step(rows, self.centers)) if len(rows) else self
+
+    def with_centers(self, centers: npt.ArrayLike) -> Self:
+        """The same model around other centres, shape (class, component)."""
+        return replace(self, centers=np.array(centers, dtype=np.float64))
 
     # -------------------------------------------------------------------------------------- on disk
 
