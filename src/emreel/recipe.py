@@ -49,10 +49,10 @@ class ReduceStep:
 class ClusterStep:
     """[cluster] how the phases are found: a clusterer's name, and its own options.
 
-    ``n_clusters`` has no default: the user knows it, or gives -k. Ward and communities can find it.
+    ``n_clusters`` is the user's, or "auto" (or left out): found by the clusterer. kmeans cannot find it.
     """
 
-    name: str = "kmeans"
+    name: str = "cores"
     n_clusters: int | Literal["auto"] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -195,9 +195,8 @@ def _check(recipe: Recipe) -> None:
     _integer("[reduce] n_components", recipe.reduce.n_components, 1, optional=True)
     _integer("[sample] frames", recipe.sample.frames, 1)
     _integer("[sample] points", recipe.sample.points, 1)
-    if recipe.cluster.n_clusters == "auto":
-        raise RecipeError("n_clusters = 'auto' is not built yet. Give the number of phases: -k 3.")
-    _integer("[cluster] n_clusters", recipe.cluster.n_clusters, 1, 253, optional=True)
+    if recipe.cluster.n_clusters != "auto":
+        _integer("[cluster] n_clusters", recipe.cluster.n_clusters, 1, 253, optional=True)
     try:
         check_fields(*split_name({"name": recipe.descriptor.name, **recipe.descriptor.fields}))
     except DescriptorError as error:

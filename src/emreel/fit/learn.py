@@ -5,7 +5,7 @@ Moments, seeds and sums come to the driver, never the rows. Neither workers nor 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,11 +17,13 @@ from emreel.cluster import (
     RESERVOIR_ROWS,
     CentroidSums,
     FixedPoint,
+    MiniBatchKMeans,
     Reservoir,
     ScatterSums,
     assign,
     canonical_order,
 )
+from emreel.cluster.cores import CoreClusters
 from emreel.cluster.registry import InRounds, build_clusterer
 from emreel.descriptors.base import Descriptor
 from emreel.fit.errors import FitError
@@ -38,6 +40,8 @@ N_COMPONENTS = 5
 WIDE_FEATURES = 1024
 #: Rows of the reservoir take at most so many bytes.
 RESERVOIR_BYTES = 2**27
+#: Share of the core points that count as steady.
+STEADY_SHARE = 0.5
 #: Classes whose order differs by less than this share of the largest are told apart by intensity.
 ORDER_STEP = 0.1
 
@@ -60,7 +64,7 @@ def learn_model(
     projected = rows.map(_project_part, mean, components)
     reservoir = _reservoir(projected, len(descriptor.features) if components is None else len(components))
     seeds, extra = np.ascontiguousarray(reservoir[:, :-3]), reservoir[:, -3:].astype(np.float64)
-    centers = _learn_centers(projected, seeds, recipe, init)
+    centers = _learn_centers(rows, projected, seeds, recipe, init, _Projection(descriptor, mean, components))
     centers = np.ascontiguousarray(centers[_canonical_order(centers, seeds, extra)])
     within = projected.fold(_scatter_of, centers, FixedPoint.of_rows(seeds))
     scatter = within.finish()
@@ -103,22 +107,47 @@ def _learn_projection(
     return pca.mean_, pca.components_
 
 
+@dataclass(frozen=True)
+class _Projection:
+    """From features to components, and which of their directions are brightness."""
+
+    descriptor: Descriptor
+    mean: npt.NDArray[np.float64]
+    components: npt.NDArray[np.float64] | None
+
+    def __call__(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return project_rows(features, self.mean, self.components)
+
+    @property
+    def brightness(self) -> npt.NDArray[np.float64]:
+        """shape (brightness feature, component)."""
+        which = [i for i, feature in enumerate(self.descriptor.features) if feature.brightness]
+        kept = np.eye(len(self.descriptor.features)) if self.components is None else self.components
+        return np.ascontiguousarray(kept[:, which].T)
+
+
 def _learn_centers(
-    projected: engine.Parts, seeds: npt.NDArray[np.float32], recipe: Recipe, init: npt.ArrayLike | None
+    rows: engine.Parts,
+    projected: engine.Parts,
+    seeds: npt.NDArray[np.float32],
+    recipe: Recipe,
+    init: npt.ArrayLike | None,
+    project: _Projection,
 ) -> Centers:
     """Centres of the classes, shape (class, component), each the nearest of some row."""
-    options: dict[str, Any] = dict(recipe.cluster.options)
     if init is not None:
-        if recipe.cluster.name != "kmeans":
-            raise FitError(f"got centres to start '{recipe.cluster.name}' from, which only kmeans can. Leave them out.")
-        options["init"] = np.asarray(init, dtype=np.float64)
-    n_clusters = recipe.cluster.n_clusters
-    assert n_clusters != "auto"
-    clusterer = build_clusterer(recipe.cluster.name, n_clusters, seed=recipe.seed, options=options)
+        options = {"init": np.asarray(init, dtype=np.float64)}
+        kmeans = MiniBatchKMeans(len(options["init"]), seed=recipe.seed, **options)  # type: ignore[arg-type]
+        return kmeans.fit_rounds(seeds, partial(projected.fold, _centroids_of)).cluster_centers_
+    wanted = None if recipe.cluster.n_clusters == "auto" else recipe.cluster.n_clusters
+    clusterer = build_clusterer(recipe.cluster.name, wanted, seed=recipe.seed, options=recipe.cluster.options)
     if isinstance(clusterer, InRounds):
         clusterer.fit_rounds(seeds, partial(projected.fold, _centroids_of))
         return clusterer.cluster_centers_
-    centers = clusterer.fit(seeds).cluster_centers_
+    if isinstance(clusterer, CoreClusters):
+        centers = clusterer.fit(project(_steady_rows(rows, project)), project.brightness).cluster_centers_
+    else:
+        centers = clusterer.fit(seeds).cluster_centers_
     if len(centers) > MOST_CLASSES:
         raise FitError(
             f"'{recipe.cluster.name}' found {len(centers)} classes, and labels hold {MOST_CLASSES}. "
@@ -126,6 +155,14 @@ def _learn_centers(
         )
     nearest, _ = assign(seeds, centers)
     return centers[np.unique(nearest)]
+
+
+def _steady_rows(rows: engine.Parts, project: _Projection) -> npt.NDArray[np.float32]:
+    """Mean features of the steadier half of the core points, shape (n, feature), in the order of their hashes."""
+    capacity = min(RESERVOIR_ROWS, RESERVOIR_BYTES // (4 * len(project.mean) + 4))
+    found: npt.NDArray[np.float32] = rows.fold(_core_reservoir_of, capacity).finish()
+    unrest = found[:, -1]
+    return np.ascontiguousarray(found[unrest <= np.quantile(unrest, STEADY_SHARE), :-1])
 
 
 def _reservoir(parts: engine.Parts, n_features: int) -> npt.NDArray[np.float32]:
@@ -158,6 +195,10 @@ def _project_part(part: Rows, mean: npt.NDArray[Any], components: npt.NDArray[An
 
 def _reservoir_of(part: Rows, capacity: int) -> Reservoir:
     return Reservoir.of(part.hashes, np.hstack([part.features, part.extra]), capacity)
+
+
+def _core_reservoir_of(part: Rows, capacity: int) -> Reservoir:
+    return Reservoir.of(part.core_hashes, np.hstack([part.mean_features, part.unrest[:, None]]), capacity)
 
 
 def _centroids_of(part: Rows, centers: npt.NDArray[np.float64], scale: FixedPoint) -> CentroidSums:
