@@ -16,7 +16,7 @@ from emreel.fit import FitError, fit_model, learn, suggest_recipe
 from emreel.model import Model
 from emreel.movie import make_movie
 from emreel.recipe import ClusterStep, DescriptorStep, Recipe, SampleStep
-from emreel.synthetic import AmorphousFront
+from emreel.synthetic import AmorphousFront, OrderDisorder, TwinLamella
 
 TRANSLATION = Recipe(
     descriptor=DescriptorStep(name="translation", fields={"window_px": 8, "patch_px": 6, "stride": 4}),
@@ -178,8 +178,22 @@ def test_the_number_of_phases_must_be_given_where_it_cannot_be_found(front_movie
         fit_model(front_movie, Recipe(cluster=ClusterStep(name="kmeans")))
 
 
-def test_the_number_of_phases_is_found(front_movie: xr.DataArray) -> None:
-    assert fit_model(front_movie).n_clusters == 4
+def test_the_number_of_phases_is_found() -> None:
+    scenes: list[Any] = [
+        AmorphousFront(shape_yx=(256, 256), n_frames=12, seed=5),
+        TwinLamella(shape_yx=(256, 256), n_frames=12, seed=5),
+        OrderDisorder(shape_yx=(256, 256), n_frames=12, seed=5),
+    ]
+    assert [fit_model(open_movie(scene)).n_clusters for scene in scenes] == [4, 3, 2]
+
+
+def test_a_movie_of_one_phase_has_one_phase() -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:256, :256]
+    crystal = 1 + 0.4 * np.cos(0.75 * x + 0.2 * y) + 0.4 * np.cos(0.2 * x - 0.75 * y)
+    thicker = 1 + 0.3 * x / 256
+    for image in (np.ones((256, 256)), crystal, crystal * thicker):
+        assert fit_model(rng.poisson(40 * image, (6, 256, 256)).astype(np.uint16)).n_clusters == 1
 
 
 def test_more_components_than_features_are_refused(front_movie: xr.DataArray) -> None:

@@ -40,11 +40,14 @@ SHRINKAGE = 0.05
 #: Histogram along that line, in units of the distance of the two means, from -1 to 2; smoothed by a Gaussian, bins.
 _EDGES = np.linspace(-1, 2, 61)
 _SMOOTH_BINS = 1.5
+#: Bins that the Gaussian averages over: 2 sqrt(pi) sigma.
+_BINS_COUNTED = 2 * np.sqrt(np.pi) * _SMOOTH_BINS
 
 
 @dataclass(frozen=True)
 class Merging:
-    """One state of step 3: with so many groups, the shallowest valley (over what it may be), and the smallest group."""
+    """One state of step 3: with so many groups, the shallowest valley over the shallowest that still parts two phases
+    (above 1 some are one), and the smallest group's share of the rows."""
 
     n_groups: int
     shallowest: float
@@ -87,10 +90,16 @@ class CoreClusters:
         self.brightness_valley = brightness_valley
         self.least_share = least_share
 
-    def fit(self, rows: npt.ArrayLike, brightness: npt.NDArray[np.float64] | None = None) -> Self:
+    def fit(
+        self,
+        rows: npt.ArrayLike,
+        brightness: npt.NDArray[np.float64] | None = None,
+        n_independent: float | None = None,
+    ) -> Self:
         """Fit rows of steady points, shape (n, d), best in the order of their hashes.
 
         brightness : shape (m, d), orthonormal directions of the rows' space in which phases vary within themselves.
+        n_independent : how many of the rows are worth counting; neighbouring points share their pixels. None: all.
 
         Raises
         ------
@@ -98,8 +107,8 @@ class CoreClusters:
         """
         self._check_options()
         steady = check_rows(parse_rows(rows))[:MOST_ROWS]
-        groups = self._fine_groups(steady)
-        groups = self._merge(steady, groups, brightness)
+        self._worth = min(1.0, (n_independent or len(steady)) / len(steady))
+        groups = self._merge(steady, self._fine_groups(steady), brightness)
         centers = np.array([group.mean(axis=0, dtype=np.float64) for group in groups])
         self.cluster_centers_: Centers = centers
         if len(groups) > 1:
@@ -131,27 +140,30 @@ class CoreClusters:
         return enough if len(enough) >= (self.n_clusters or 1) else groups[: self.n_clusters or 1]
 
     def _merge(self, rows: Rows, groups: list[Rows], brightness: npt.NDArray[np.float64] | None) -> list[Rows]:
-        """Merge the pair of the shallowest valley until all are deep, or K are left; note every state down to one."""
+        """Merge until all valleys are deep enough, or K groups are left; without K, note every state down to one."""
         groups = list(groups)
-        shallow = np.full((len(groups), len(groups)), -1.0)  # only below the diagonal
+        valley = np.full((len(groups), len(groups)), -1.0)  # only below the diagonal
+        allowed = np.ones_like(valley)
         for i in range(len(groups)):
             for j in range(i):
-                shallow[i, j] = self._shallowness(groups[i], groups[j], brightness)
+                valley[i, j], allowed[i, j] = self._valley(groups[i], groups[j], brightness)
         self.merging_: list[Merging] = []
         found: list[Rows] | None = None
         while True:
-            worst, smallest = max(float(shallow.max()), 0.0), min(map(len, groups)) / len(rows)
-            self.merging_.append(Merging(len(groups), worst, smallest))
+            worst = max(float((valley / allowed).max()), 0.0)
+            self.merging_.append(Merging(len(groups), worst, min(map(len, groups)) / len(rows)))
             if found is None and self._is_done(groups, worst):
                 found = groups.copy()
             if len(groups) == 1 or (found is not None and self.n_clusters is not None):
                 break
-            i, j = divmod(int(shallow.argmax()), len(groups))
+            joined = valley if self.n_clusters is not None or worst <= 1 else np.where(valley > allowed, valley, -1.0)
+            i, j = divmod(int(joined.argmax()), len(groups))
             groups[j] = np.concatenate([groups[j], groups.pop(i)])
-            shallow = np.delete(np.delete(shallow, i, axis=0), i, axis=1)
+            valley, allowed = (np.delete(np.delete(matrix, i, axis=0), i, axis=1) for matrix in (valley, allowed))
             for k in range(len(groups)):
                 if k != j:
-                    shallow[max(j, k), min(j, k)] = self._shallowness(groups[j], groups[k], brightness)
+                    place = max(j, k), min(j, k)
+                    valley[place], allowed[place] = self._valley(groups[j], groups[k], brightness)
         assert found is not None
         if self.n_clusters is None:
             found = [group for group in found if len(group) >= self.least_share * len(rows)] or found[:1]
@@ -160,20 +172,22 @@ class CoreClusters:
     def _is_done(self, groups: list[Rows], worst: float) -> bool:
         return len(groups) == 1 or (worst <= 1 if self.n_clusters is None else len(groups) <= self.n_clusters)
 
-    def _shallowness(self, a: Rows, b: Rows, brightness: npt.NDArray[np.float64] | None) -> float:
-        """The valley between two groups over the deepest that still joins them: above 1 they are one."""
+    def _valley(self, a: Rows, b: Rows, brightness: npt.NDArray[np.float64] | None) -> tuple[float, float]:
+        """The valley between two groups, and the shallowest that still parts them."""
         allowed = self.valley
         if brightness is not None:
             apart = a.mean(axis=0, dtype=np.float64) - b.mean(axis=0, dtype=np.float64)
             if np.sum((brightness @ apart) ** 2) > 0.5 * np.sum(apart**2):
                 allowed = self.brightness_valley
-        return valley_between(a, b) / allowed
+        return valley_between(a, b, self._worth), allowed
 
 
-def valley_between(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+def valley_between(a: npt.ArrayLike, b: npt.ArrayLike, worth: float = 1.0) -> float:
     """Lowest density between the peaks of two groups, over the lower peak; 0 far apart, 1 when there is no valley.
 
     a, b : rows of the two groups, shapes (n, d) and (m, d).
+    worth : independent points a row. The fewer there are, the less a gap between them means: valley and peak are
+        taken at the upper and the lower end of their counting error, one standard deviation.
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     middle, apart = a.mean(axis=0), b.mean(axis=0) - a.mean(axis=0)
@@ -187,5 +201,8 @@ def valley_between(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     density = ndimage.gaussian_filter1d(np.histogram(place, _EDGES)[0].astype(np.float64), _SMOOTH_BINS)
     half = len(density) // 2
     first, last = int(density[:half].argmax()), half + int(density[half:].argmax())
-    peak = min(density[first], density[last])
-    return float(density[first : last + 1].min() / peak) if peak > 0 else 0.0
+    counted = worth * _BINS_COUNTED
+    peak = counted * min(density[first], density[last])
+    lowest = counted * density[first : last + 1].min()
+    surely = peak - np.sqrt(peak)
+    return float(min((lowest + np.sqrt(lowest)) / surely, 1.0)) if surely > 0 else 1.0

@@ -77,7 +77,8 @@ class Descriptor(Protocol):
 
     A descriptor that makes sense of frames smaller than its halo says from which side length on, px, in
     ``smallest_frame_px``; otherwise frames must be larger than the halo. One whose features are clustered as they
-    are, unless a recipe asks for principal components, says ``unprojected = True``.
+    are, unless a recipe asks for principal components, says ``unprojected = True``. One whose points share no pixels
+    at a smaller distance than the halo tells it in ``resolution_px``: it decides how many points count as independent.
     """
 
     name: ClassVar[str]

@@ -88,6 +88,11 @@ class Combined:
         return max(getattr(part, "smallest_frame_px", part.halo + 1) for part in self.parts)
 
     @property
+    def resolution_px(self) -> float:
+        """That of the coarsest part, px."""
+        return float(max(getattr(part, "resolution_px", part.halo + 1) for part in self.parts))
+
+    @property
     def features(self) -> tuple[Feature, ...]:
         """``part.feature`` of every part; a second part of a name has a 2 behind it."""
         found: list[Feature] = []

@@ -76,6 +76,11 @@ class Intensity:
         """Reach of the average, px; a multiple of the stride."""
         return grid_length(reach_px(self.sigma_px), self.stride) * self.stride
 
+    @property
+    def resolution_px(self) -> float:
+        """Side of the square that the average takes in, px."""
+        return float(np.sqrt(4 * np.pi) * self.sigma_px)
+
     def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
         zero = np.float32(self.mean_counts)
         view = WorkingView.of(padded, valid, halo=self.halo, grid_px=self.stride, zero=zero)

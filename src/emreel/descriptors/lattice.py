@@ -159,6 +159,12 @@ class Lattice:
         """Four periods: most of the halo may lie beyond a small frame, and carries no weight there."""
         return int(np.ceil(SMALLEST_FRAME_PERIODS * self.period_px))
 
+    @property
+    def resolution_px(self) -> float:
+        """Side of the square that an amplitude averages: sqrt(4 pi) times the sigma of lock-in and energy together."""
+        sigma_px = np.hypot(self._sigma_px("lockin"), self._sigma_px("energy"))
+        return float(np.sqrt(4 * np.pi) * sigma_px)
+
     @cached_property
     def grid_px(self) -> int:
         """px between the points of the working grid: the largest divisor of the stride that samples d well."""

@@ -64,7 +64,9 @@ def learn_model(
     projected = rows.map(_project_part, mean, components)
     reservoir = _reservoir(projected, len(descriptor.features) if components is None else len(components))
     seeds, extra = np.ascontiguousarray(reservoir[:, :-3]), reservoir[:, -3:].astype(np.float64)
-    centers = _learn_centers(rows, projected, seeds, recipe, init, _Projection(descriptor, mean, components))
+    project = _Projection(descriptor, mean, components)
+    n_independent = STEADY_SHARE * sample.n_independent(descriptor)
+    centers = _learn_centers(rows, projected, seeds, recipe, init, project, n_independent)
     centers = np.ascontiguousarray(centers[_canonical_order(centers, seeds, extra)])
     within = projected.fold(_scatter_of, centers, FixedPoint.of_rows(seeds))
     scatter = within.finish()
@@ -133,6 +135,7 @@ def _learn_centers(
     recipe: Recipe,
     init: npt.ArrayLike | None,
     project: _Projection,
+    n_independent: float,
 ) -> Centers:
     """Centres of the classes, shape (class, component), each the nearest of some row."""
     if init is not None:
@@ -145,7 +148,8 @@ def _learn_centers(
         clusterer.fit_rounds(seeds, partial(projected.fold, _centroids_of))
         return clusterer.cluster_centers_
     if isinstance(clusterer, CoreClusters):
-        centers = clusterer.fit(project(_steady_rows(rows, project)), project.brightness).cluster_centers_
+        steady = project(_steady_rows(rows, project))
+        centers = clusterer.fit(steady, project.brightness, n_independent).cluster_centers_
     else:
         centers = clusterer.fit(seeds).cluster_centers_
     if len(centers) > MOST_CLASSES:

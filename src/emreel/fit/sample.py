@@ -5,6 +5,8 @@ Points are chosen by their place in the movie, not by chunk. Features stay with 
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -158,6 +160,19 @@ class Sample:
         total: P = engine.add_in_order(partials)
         return total
 
+    def n_independent(self, descriptor: Descriptor) -> float:
+        """Grid points of the sample that are worth counting.
+
+        Points nearer than the descriptor's ``resolution_px`` share their pixels. Frames share the specimen but not
+        the noise: n of them count as the square root of n.
+        """
+        apart = float(getattr(descriptor, "resolution_px", descriptor.halo + 1))
+        frames = Counter(index for index, _, _ in self.frames)
+        return math.fsum(
+            self.movies[index].sizes["y"] * self.movies[index].sizes["x"] / apart**2 * n**0.5
+            for index, n in frames.items()
+        )
+
     def suggest(self, step: DescriptorStep) -> Any:
         """The descriptor that a recipe names, completed from the sample."""
         return suggest_descriptor(step.name, step.fields, self.fold)
@@ -197,8 +212,9 @@ class _OfPrepared:
 def smooth_features(features: FeatureMap) -> tuple[FeatureMap, npt.NDArray[np.float32]]:
     """Means over 3 x 3 grid points, and their unrest, shape (y_grid, x_grid).
 
-    Unrest is the squared change of the means over `UNREST_REACH` grid points to either side, along y and along x
-    together; the largest of 3 x 3 points. Beyond the edge the map goes on flat.
+    Unrest is the squared change of the means from `UNREST_REACH` grid points on one side to as many on the other,
+    along y and along x together; the largest of 3 x 3 points. At the edge the change is taken over what there is, and
+    scaled to the full distance.
     """
     mean = ndimage.uniform_filter(features, (3, 3, 1), mode="nearest")
     unrest = np.zeros(features.shape[:2], np.float32)
@@ -206,7 +222,8 @@ def smooth_features(features: FeatureMap) -> tuple[FeatureMap, npt.NDArray[np.fl
         places = np.arange(features.shape[axis])
         ahead, behind = (np.clip(places + step, 0, places[-1]) for step in (UNREST_REACH, -UNREST_REACH))
         change = np.take(mean, ahead, axis=axis) - np.take(mean, behind, axis=axis)
-        unrest += np.einsum("yxf,yxf->yx", change, change)
+        scale = (2 * UNREST_REACH / np.maximum(ahead - behind, 1)) ** 2
+        unrest += np.einsum("yxf,yxf->yx", change, change) * np.expand_dims(scale, 1 - axis).astype(np.float32)
     return mean, ndimage.maximum_filter(unrest, 3, mode="nearest")
 
 
