@@ -141,17 +141,18 @@ class DriftTracker:
         double = np.full(shape[1] // 2 + 1, 2.0, np.float32); double[0] = 1
         norm = float((np.abs(g) * double).sum()) / (shape[0] * shape[1])
         n_modes = float((np.abs(g) * double).sum()) ** 2 / float((np.abs(g) ** 2 * double).sum()) / 2 / 2.25
-        c = fft.irfft2(g, s=shape)
         reach = min(self.reach_px, min(shape) // 4)
-        centre = np.rint(expected).astype(int)
-        offs = np.arange(-reach, reach + 1)
-        surface = c[np.ix_((centre[0] + offs) % shape[0], (centre[1] + offs) % shape[1])] / max(norm, 1e-30)
-        d2 = ((offs[:, None] + centre[0] - expected[0]) ** 2 + (offs[None, :] + centre[1] - expected[1]) ** 2)
+        offs = np.arange(-2 * reach, 2 * reach + 1) / 2
+        sy, sx = expected[0] + offs, expected[1] + offs
+        ey = np.exp(2j * np.pi * sy[:, None] * ky.T).astype(np.complex64)
+        ex = (double[:, None] * np.exp(2j * np.pi * kx.T * sx[None, :])).astype(np.complex64)
+        surface = (ey @ g @ ex).real / (shape[0] * shape[1]) / max(norm, 1e-30)
+        d2 = offs[:, None] ** 2 + offs[None, :] ** 2
         evidence = -n_modes * np.log1p(-np.clip(surface, 0, 0.999) ** 2)
         score = evidence - self.continuity * np.log1p(d2 / self.step_px**2)
         i, j = np.unravel_index(score.argmax(), score.shape)
         self.surface = surface, score
-        return centre + (offs[i], offs[j])
+        return np.rint([sy[i], sx[j]]).astype(int)
 
     def _rest_map(self, state, shape):
         side = self._tile_side(shape)
