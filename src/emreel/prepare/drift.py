@@ -14,10 +14,12 @@ Every frame goes through these steps:
 4. The frame, moved back, joins the running mean of the reference (16 frames). Every frame is compared with this mean,
    never with the frame before it: in a chain of frames errors add up, and the drift follows the front.
 
-Where it fails: everything but the outline of a particle moves (slide the whole lattice, and the lattice is what is
-followed; a large ``fine_px`` follows the outline); frames that show less than about 10 000 electrons in all in what is
-not vacuum, or at whose dose no single tile shows a lattice or an edge: such frames are reported with ``ok`` False. Sources:
-S. Van Aert et al. and others register by cross-correlation; the steps' papers stand at the functions.
+A turning specimen is fitted with its turn; the drift told is that of the point in the middle of the first frame.
+
+When to use it: to bring fronts, regions and tracks into the specimen's own coordinates. Labels need no drift. Where it
+fails: (1) a lattice that slides as a whole under a resting outline is followed, the outline is not; (2) without any
+lattice or edge that rests, and below about 1 electron a pixel when steps are large: such frames say ``ok`` False;
+(3) steps beyond `reach_px`.
 
 Cost of a 384 x 384 frame: about 8 ms for the view (which workers make, in parallel) and 13 ms for the step (in order).
 """
@@ -161,7 +163,7 @@ class DriftTracker:
         known = state.count > 0
         tiles = shift_tiles(view, state.reference, known, corners, side, near, self.fine_px)
         rest = state.rest[tiles.index]
-        found = agree_on(tiles, rest, (np.array(view.shape) - 1) / 2)
+        found = agree_on(tiles, rest, (np.array(view.shape) - 1) / 2 - origin)
         ok = found.sigma_px < LARGEST_SIGMA_PX and evidence > LEAST_EVIDENCE
         report = DriftReport(
             drift_yx_px=_pair(near + found.shift_yx - origin) if ok else state.drift_yx_px,

@@ -15,8 +15,8 @@ Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
 
-#: Band of frequencies, cycles/px, in which there is nothing but noise.
-NOISE_BAND = (0.3, 0.45)
+#: Band of frequencies times the sigma of the view in which hardly anything but noise is: 0.3 to 0.45 cycles/px at 0.8.
+NOISE_BAND = (0.24, 0.36)
 #: Frequencies that count as one: a Hann window spreads each over 2.25, and a specimen that changes adds differences
 #: that noise does not explain, by which evidence is taken as four times weaker.
 FREQUENCIES_A_MODE = 9.0
@@ -28,7 +28,8 @@ TILE_STEP_PX, TILE_REACH_PX = 0.25, 3.0
 TILE_TAPER = 0.3
 #: Share of a tile's pixels that a Hann window leaves: (sum w^2)^2 / sum w^4, both axes.
 HANN_SHARE = 0.264
-#: Correlation, in standard deviations of that of two noises, from which on a tile is heard, and fully from 1.5 times on.
+#: Correlation, in standard deviations of that of two noises, from which on a tile is heard;
+#: fully from 1.5 times as much on.
 LEAST_SIGMAS = 3.5
 #: Resting tiles scatter by this much even without noise, px.
 DISORDER_PX = 0.15
@@ -69,8 +70,8 @@ def find_places(view: Floats, reference: Floats, expected_yx: Vector, reach_px: 
     a, b = fft.rfft2(view), fft.rfft2(reference)
     ky, kx = fft.fftfreq(shape[0]).astype(np.float32), fft.rfftfreq(shape[1]).astype(np.float32)
     k2 = ky[:, None] ** 2 + kx[None, :] ** 2
-    smoothed = np.exp(-4 * np.pi**2 * sigma_px**2 * k2)
-    band = (k2 > NOISE_BAND[0] ** 2) & (k2 < NOISE_BAND[1] ** 2)
+    smoothed = np.exp(-np.minimum(4 * np.pi**2 * sigma_px**2 * k2, 60))
+    band = (k2 > (NOISE_BAND[0] / max(sigma_px, 0.8)) ** 2) & (k2 < (NOISE_BAND[1] / max(sigma_px, 0.8)) ** 2)
     noise = np.median(np.abs(a[band]) ** 2 / smoothed[band])
     votes = a * np.conj(b) / np.maximum(np.abs(a) * np.abs(b) / smoothed + noise, 1e-30)
     votes[0, 0] = 0
@@ -137,7 +138,7 @@ def shift_tiles(
         shift_yx=shift,
         covariance=np.linalg.inv(hessian) * noise[:, None, None],
         trust=np.clip(2 * (peak - least) / least, 0, 1) * found,
-        centre_yx=corners_yx[index] + (side_px - 1) / 2,
+        centre_yx=np.asarray(corners_yx[index] + (side_px - 1) / 2, np.float64),
     )
 
 
@@ -157,7 +158,7 @@ def _tile_correlations(now: Floats, was: Floats) -> tuple[Doubles, Vector]:
     wave_x = np.exp(2j * np.pi * fft.rfftfreq(side)[:, None] * steps[None, :]).astype(np.complex64)
     norm = np.sqrt(np.sum(now**2, axis=(1, 2), dtype=np.float64) * np.sum(was**2, axis=(1, 2), dtype=np.float64))
     rho = (wave_y @ cross @ wave_x).real.astype(np.float64) / side**2
-    return rho / np.maximum(norm, 1e-30)[:, None, None], steps
+    return rho / np.maximum(norm, 1e-30)[:, None, None], np.asarray(steps, np.float64)
 
 
 def _parabola_peaks(rho: Doubles, steps: Vector) -> tuple[Doubles, Doubles, Doubles, npt.NDArray[np.bool_]]:
@@ -203,9 +204,9 @@ def agree_on(tiles: TileShifts, rest: Vector, middle_yx: Vector) -> Consensus:
     design[:, 0, 2], design[:, 1, 2] = arm[:, 1], -arm[:, 0]
     prior = np.diag([1e-6, 1e-6, TURN_SIGMA_RAD**-2])
     fitted, normal = np.zeros(3), prior
-    weight, likeness = tiles.trust * rest, np.ones(len(arm))
+    weight = tiles.trust * rest
     for width in CONSENSUS_PX:
-        precision = np.linalg.inv(tiles.covariance + width**2 * np.eye(2))
+        precision = np.asarray(np.linalg.inv(tiles.covariance + width**2 * np.eye(2)), np.float64)
         for _ in range(ROUNDS_A_WIDTH):
             likeness = _likeness(tiles.shift_yx - design @ fitted, precision)
             weighted = precision * (weight * likeness)[:, None, None]
