@@ -111,7 +111,7 @@ class DriftTracker:
 
     >>> import numpy as np
     >>> rng = np.random.default_rng(0)
-    >>> specimen = ndimage.gaussian_filter(rng.normal(0, 1, (140, 140)), 2) * 40 + 30
+    >>> specimen = ndimage.gaussian_filter(rng.normal(0, 1, (140, 140)), 2) * 80 + 60
     >>> tracker, state = DriftTracker(), None
     >>> for step in range(3):
     ...     frame = rng.poisson(specimen[10 + step : 138 + step, 10 : 138])
