@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -13,9 +14,14 @@ import xarray as xr
 from emreel import engine
 from emreel.descriptors.geometry import Tile
 from emreel.prepare.quality import FrameReport, FrameSums
+from emreel.prepare.survey import FrameRow, Glance, GlanceSums, Survey, judge_rows
 
 #: Pixels of the bands of whole rows in which large frames are measured.
 BAND_PIXELS = 2**22
+#: Frames that are looked at before their rows are made: what is held at a time.
+FRAMES_AT_ONCE = 32
+#: Frames over the movie from which its ordinary mean is learned.
+REFERENCE_FRAMES = 9
 
 
 def measure_frames(
@@ -28,8 +34,77 @@ def measure_frames(
     return [engine.add_in_order([s for _, s in group]).finish(reference_mean) for _, group in grouped]
 
 
-def _bands(frame: int, height: int, width: int) -> list[engine.Region]:
-    rows = max(BAND_PIXELS // width, 1)
+def survey_movie(movie: xr.DataArray, survey: Survey | None = None) -> list[FrameRow]:
+    """One row for every frame of a movie, in order: quality, gain of the resting layer, sharpness, drift.
+
+    movie : dims (time, y, x). survey : what is measured; its ``reference_mean``, when None, is learned from a few
+    frames spread over the movie. Frames are looked at in parallel, on the active scheduler, `FRAMES_AT_ONCE` at a
+    time; the rows are the same for any scheduler, and the same as those of `survey_frames`.
+
+    >>> import numpy as np
+    >>> from emreel.movie import make_movie
+    >>> frames = np.random.default_rng(0).poisson(20, (6, 64, 64)).astype(np.uint16)
+    >>> frames[4] = 0
+    >>> [row.status for row in survey_movie(make_movie(frames))]
+    ['good', 'good', 'good', 'good', 'blank', 'good']
+    """
+    survey = Survey() if survey is None else survey
+    n_frames, shape_yx = movie.sizes["time"], (movie.sizes["y"], movie.sizes["x"])
+    if survey.reference_mean is None:
+        survey = replace(survey, reference_mean=_ordinary_mean(movie))
+    state, rows = None, []
+    for start in range(0, n_frames, FRAMES_AT_ONCE):
+        indices = range(start, min(start + FRAMES_AT_ONCE, n_frames))
+        for index, glance in zip(indices, _glances(movie, survey, indices), strict=True):
+            state, row = survey.step(state, index, glance, survey.bin_px(shape_yx))
+            rows.append(row)
+    return judge_rows(rows)
+
+
+def _ordinary_mean(movie: xr.DataArray) -> float | None:
+    """Median over a few frames of their mean counts; None when none of them is good."""
+    n_frames = movie.sizes["time"]
+    spread = np.unique(np.linspace(0, n_frames - 1, min(REFERENCE_FRAMES, n_frames)).round().astype(int))
+    means = [report.mean for report in measure_frames(movie, spread.tolist()) if report.usable]
+    return float(np.median(means)) if means else None
+
+
+def _glances(movie: xr.DataArray, survey: Survey, frames: Sequence[int]) -> Iterator[Glance]:
+    shape_yx = (movie.sizes["y"], movie.sizes["x"])
+    unit = survey.band_rows(shape_yx)
+    bands = [band for frame in frames for band in _bands(frame, *shape_yx, unit)]
+    if len(bands) == len(frames):
+        yield from engine.map_regions(movie, bands, _itself, _GlanceAt(survey, shape_yx))
+        return
+    for frame in frames:
+        of_frame = [band for band in bands if band.t0 == frame]
+        yield survey.finish(engine.fold_regions(movie, of_frame, _itself, _SumBand(survey, shape_yx)))
+
+
+@dataclass(frozen=True)
+class _GlanceAt:
+    """The task of a frame that fits one band."""
+
+    survey: Survey
+    shape_yx: tuple[int, int]
+
+    def __call__(self, pixels: npt.NDArray[Any], region: Any) -> Glance:
+        return self.survey.glance(pixels[0])
+
+
+@dataclass(frozen=True)
+class _SumBand:
+    """The task of one band of a large frame."""
+
+    survey: Survey
+    shape_yx: tuple[int, int]
+
+    def __call__(self, pixels: npt.NDArray[Any], region: Any) -> GlanceSums:
+        return self.survey.sum_band(pixels[0], self.shape_yx)
+
+
+def _bands(frame: int, height: int, width: int, unit: int = 1) -> list[engine.Region]:
+    rows = max(BAND_PIXELS // width // unit * unit, unit)
     tops = range(0, height, rows)
     return [engine.Region(frame, frame + 1, Tile(y, min(y + rows, height), 0, width)) for y in tops]
 
