@@ -12,9 +12,11 @@ import numpy.typing as npt
 import xarray as xr
 
 from emreel import engine
-from emreel.descriptors.geometry import Tile
+from emreel.descriptors.geometry import Tile, grid_length
+from emreel.prepare.background import Background, block_px, learn_background
+from emreel.prepare.flicker import BlockSums
 from emreel.prepare.quality import FrameReport, FrameSums
-from emreel.prepare.survey import FrameRow, Glance, GlanceSums, Survey, judge_rows
+from emreel.prepare.survey import FrameRow, Glance, GlanceSums, Survey, judge_rows, repair_band
 
 #: Pixels of the bands of whole rows in which large frames are measured.
 BAND_PIXELS = 2**22
@@ -61,6 +63,29 @@ def survey_movie(movie: xr.DataArray, survey: Survey | None = None) -> list[Fram
     return judge_rows(rows)
 
 
+def learn_movie_background(
+    movie: xr.DataArray, *, degree: int = 2, ridge: float = 1.0, n_frames: int = 32
+) -> Background:
+    """The slow field over a movie, from frames spread over it, each divided by its mean counts.
+
+    Frames that are not usable are left out; reads ``n_frames`` frames. Raises as `learn_background`.
+    """
+    shape_yx = (movie.sizes["y"], movie.sizes["x"])
+    size = block_px(shape_yx)
+    spread = np.unique(np.linspace(0, movie.sizes["time"] - 1, min(n_frames, movie.sizes["time"])).round().astype(int))
+    good = [int(f) for f, r in zip(spread, measure_frames(movie, spread.tolist()), strict=True) if r.usable]
+    bands = [band for frame in good for band in _bands(frame, *shape_yx, size)]
+    sums = engine.map_regions(movie, bands, _itself, _BlockBand(size))
+    counts, n_valid = (np.zeros(tuple(grid_length(n, size) for n in shape_yx)) for _ in range(2))
+    for _, group in groupby(zip(bands, sums, strict=True), key=lambda pair: pair[0].t0):
+        of_frame = engine.add_in_order([s for _, s in group])
+        mean = of_frame.counts.sum() / max(of_frame.n_valid.sum(), 1.0)
+        if mean > 0:
+            counts += of_frame.counts / mean
+            n_valid += of_frame.n_valid
+    return learn_background(BlockSums(counts, n_valid, size), shape_yx, degree=degree, ridge=ridge)
+
+
 def _ordinary_mean(movie: xr.DataArray) -> float | None:
     """Median over a few frames of their mean counts; None when none of them is good."""
     n_frames = movie.sizes["time"]
@@ -101,6 +126,16 @@ class _SumBand:
 
     def __call__(self, pixels: npt.NDArray[Any], region: Any) -> GlanceSums:
         return self.survey.sum_band(pixels[0], self.shape_yx)
+
+
+@dataclass(frozen=True)
+class _BlockBand:
+    """The task that sums blocks of one band; dead lines and hot pixels are left out."""
+
+    block_px: int
+
+    def __call__(self, pixels: npt.NDArray[Any], region: Any) -> BlockSums:
+        return BlockSums.of(*repair_band(pixels[0])[:2], self.block_px)
 
 
 def _bands(frame: int, height: int, width: int, unit: int = 1) -> list[engine.Region]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from emreel.descriptors.base import Frame, Mask
 from emreel.descriptors.geometry import Tile
 from emreel.prepare.drift import DriftState, DriftTracker, Floats
 from emreel.prepare.flicker import BlockSums, Flicker, FlickerState
@@ -121,10 +122,7 @@ class Survey:
 
     def sum_band(self, band: npt.NDArray[Any], shape_yx: tuple[int, int]) -> GlanceSums:
         """Sums over a band of whole rows, shape (rows, x), of a frame of ``shape_yx``."""
-        sums = FrameSums.of(band)
-        report = sums.finish()
-        repair = Prepare(reference_mean=1.0, gain=False)
-        counts, valid = repair(band, Tile(0, band.shape[0], 0, band.shape[1]), report)
+        counts, valid, sums = repair_band(band)
         size = self.bin_px(shape_yx)
         bins = BlockSums.of(counts, valid, size)
         return GlanceSums(
@@ -223,6 +221,13 @@ def judge_rows(rows: Sequence[FrameRow]) -> list[FrameRow]:
         replace(row, status="blurred", reason=f"sharpness {row.sharpness:.3g} is below its neighbours'") if out else row
         for row, out in zip(rows, blurred, strict=True)
     ]
+
+
+def repair_band(band: npt.NDArray[Any]) -> tuple[Frame, Mask, FrameSums]:
+    """A band of whole rows as float32, its mask (False where a pixel is dead or hot), and what it sums to."""
+    sums = FrameSums.of(band)
+    repair = Prepare(reference_mean=1.0, gain=False)
+    return *repair(band, Tile(0, band.shape[0], 0, band.shape[1]), sums.finish()), sums
 
 
 def _per_bin(bins: BlockSums) -> npt.NDArray[np.float64]:
