@@ -11,7 +11,9 @@ blocks, and has no say. This is the rule by which lightness is told from shading
 Am. 61 (1971) 1; B. K. P. Horn, Comput. Graph. Image Process. 3 (1974) 277). The ridge says that a coefficient of
 1/sqrt(ridge) is as unlikely as a difference of one standard deviation.
 
-When to use it: a gradient that is seen with the naked eye in a preview. When it fails: a phase whose own brightness
+On generated movies under an illumination of 20 % rms, 1 to 7 % rms are left on fronts, grains and ordering crystals,
+and 12 % on a tapering particle, which looks like a field itself (tests/prepare/test_background.py). When to use it: a
+gradient that is seen with the naked eye in a preview. When it fails: a phase whose own brightness
 changes slowly over the frame (a broad diffuse front, a tapering particle) is taken for background; a field that goes
 with the specimen while it drifts far is smeared by the drift.
 
@@ -25,6 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from numpy.polynomial import legendre
+from scipy import ndimage
 
 from emreel.descriptors.base import Frame
 from emreel.descriptors.geometry import Tile
@@ -36,7 +39,9 @@ Doubles = npt.NDArray[np.float64]
 #: Blocks with fewer valid pixels than this share are left out.
 LEAST_COVER = 0.5
 #: Blocks along the shorter side of a frame, at least and about.
-BLOCKS_A_SIDE = 24
+BLOCKS_A_SIDE = 32
+#: Sigma over which blocks are averaged, blocks: a few lattice periods, whose beat with the blocks is no background.
+SMOOTH_BLOCKS = 1.0
 LARGEST_DEGREE = 6
 ROUNDS = 20
 LEAST_SCALE = 1e-6
@@ -103,9 +108,9 @@ def learn_background(sums: BlockSums, shape_yx: tuple[int, int], *, degree: int 
         raise BackgroundError(f"got degree {degree}, wanted 1 to {LARGEST_DEGREE}.")
     if min(sums.counts.shape) < 2:
         raise BackgroundError(f"got {sums.counts.shape} blocks, wanted at least 2 along each axis. Use smaller blocks.")
-    cover = sums.n_valid / max(float(sums.n_valid.max()), 1.0)
-    seen = (cover >= LEAST_COVER) & (sums.counts > 0)
-    level = np.log(np.where(seen, sums.counts, 1.0) / np.maximum(sums.n_valid, 1.0))
+    counts, n_valid = (ndimage.gaussian_filter(image, SMOOTH_BLOCKS) for image in (sums.counts, sums.n_valid))
+    seen = (n_valid >= LEAST_COVER * n_valid.max()) & (counts > 0)
+    level = np.log(np.where(seen, counts, 1.0) / np.where(seen, n_valid, 1.0))
     powers = [(i, j) for i in range(degree + 1) for j in range(degree + 1 - i) if i + j > 0]
     middles = [
         _positions((np.arange(n) + 0.5) * sums.block_px - 0.5, side)
