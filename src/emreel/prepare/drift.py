@@ -35,7 +35,7 @@ from scipy import ndimage
 
 from emreel.descriptors.base import Mask
 from emreel.movie import EmreelError
-from emreel.prepare.registration import agree_on, find_places, hann_window, shift_tiles
+from emreel.prepare.registration import Consensus, TileShifts, agree_on, find_places, hann_window, shift_tiles
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -43,7 +43,7 @@ Doubles = npt.NDArray[np.float64]
 #: Local means below this share of the frame's mean count as that much (vacuum), so that its noise stays small.
 LEAST_MEAN = 0.05
 #: A drift of a larger standard error, px, or of less evidence, nats, is not told.
-LARGEST_SIGMA_PX, LEAST_EVIDENCE = 0.3, 4.0
+LARGEST_SIGMA_PX, LEAST_EVIDENCE = 0.3, 3.0
 #: Power of the prior for continuity.
 CONTINUITY = 2.0
 #: Share of its latest step by which the expected step goes on.
@@ -52,7 +52,9 @@ VELOCITY_GAIN = 0.2
 REST_GAINED, REST_LOST, LEAST_REST = 0.05, 0.15, 0.02
 #: The reference follows the specimen when it has gone by this share of the frame.
 FOLLOW_SHARE = 1 / 8
-SMALLEST_TILE_PX = 16
+SMALLEST_TILE_PX = 32
+#: Tiles are cut anew where the consensus says, so often at most: a shift of more than half a pixel is read too short.
+ROUNDS = 3
 
 
 class DriftError(EmreelError, ValueError):
@@ -158,26 +160,23 @@ class DriftTracker:
         origin = np.array(state.origin_yx)
         expected = np.array(state.drift_yx_px) + state.velocity_yx_px + origin
         likely, evidence = self._likely_place(state, view, expected)
-        near = np.rint(likely).astype(np.intp)
-        corners, side = self._tiles(view.shape)
-        known = state.count > 0
-        tiles = shift_tiles(view, state.reference, known, corners, side, near, self.fine_px)
+        shift, tiles, found = self._exact_place(state, view, likely)
         rest = state.rest[tiles.index]
-        found = agree_on(tiles, rest, (np.array(view.shape) - 1) / 2 - origin)
-        ok = found.sigma_px < LARGEST_SIGMA_PX and evidence > LEAST_EVIDENCE
+        exact = found.sigma_px < LARGEST_SIGMA_PX
+        ok = exact and evidence > LEAST_EVIDENCE
         report = DriftReport(
-            drift_yx_px=_pair(near + found.shift_yx - origin) if ok else state.drift_yx_px,
+            drift_yx_px=_pair(shift - origin) if ok else state.drift_yx_px,
             sigma_px=found.sigma_px,
             turn_deg=float(np.rad2deg(found.turn_rad)),
             agreement=float(found.agrees @ rest / max(rest.sum(), 1e-9)),
             ok=ok,
         )
         if not ok:  # it joins where it most probably is: many such frames together may show what one does not
-            return self._joined(state, view, likely), report
+            return self._joined(state, view, shift if exact else likely), report
         moved = np.array(report.drift_yx_px) - state.drift_yx_px
         velocity = (1 - VELOCITY_GAIN) * np.array(state.velocity_yx_px) + VELOCITY_GAIN * moved
         after = replace(
-            self._joined(state, view, near + found.shift_yx),
+            self._joined(state, view, shift),
             drift_yx_px=report.drift_yx_px,
             velocity_yx_px=_pair(velocity),
             rest=_rested(state.rest, tiles.index, found.agrees),
@@ -215,6 +214,21 @@ class DriftTracker:
         places = find_places(view * window * there, state.reference * window * rest, expected, reach, self.fine_px)
         away = (places.shift_y_px - expected[0])[:, None] ** 2 + (places.shift_x_px - expected[1])[None, :] ** 2
         return places.best(-CONTINUITY * np.log1p(away / self.step_px**2))
+
+    def _exact_place(self, state: DriftState, view: Floats, likely: Doubles) -> tuple[Doubles, TileShifts, Consensus]:
+        """The shift against the reference by tiles, (y, x) px; what each says, and their consensus."""
+        corners, side = self._tiles(view.shape)
+        known, middle = state.count > 0, (np.array(view.shape) - 1) / 2 - np.array(state.origin_yx)
+        near = np.rint(likely).astype(np.intp)
+        for _ in range(ROUNDS):
+            tiles = shift_tiles(view, state.reference, known, corners, side, near, self.fine_px)
+            found = agree_on(tiles, state.rest[tiles.index], middle)
+            shift = near + found.shift_yx
+            nearer = np.rint(shift).astype(np.intp)
+            if np.array_equal(near, nearer) or found.sigma_px >= LARGEST_SIGMA_PX:
+                break
+            near = nearer
+        return shift, tiles, found
 
     def _joined(self, state: DriftState, view: Floats, shift: Doubles) -> DriftState:
         """The reference after a view, whose shift against it is known, was added."""

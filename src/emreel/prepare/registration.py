@@ -72,7 +72,7 @@ def find_places(view: Floats, reference: Floats, expected_yx: Vector, reach_px: 
     k2 = ky[:, None] ** 2 + kx[None, :] ** 2
     smoothed = np.exp(-np.minimum(4 * np.pi**2 * sigma_px**2 * k2, 60))
     band = (k2 > (NOISE_BAND[0] / max(sigma_px, 0.8)) ** 2) & (k2 < (NOISE_BAND[1] / max(sigma_px, 0.8)) ** 2)
-    noise = np.median(np.abs(a[band]) ** 2 / smoothed[band])
+    noise = np.median(np.abs(a[band]) ** 2 / smoothed[band]) if band.any() else 0.0
     votes = a * np.conj(b) / np.maximum(np.abs(a) * np.abs(b) / smoothed + noise, 1e-30)
     votes[0, 0] = 0
     twice = np.where((kx > 0) & (kx < 0.5), np.float32(2), np.float32(1))  # the half plane that rfft2 leaves out
