@@ -10,6 +10,9 @@ closed form of the exact unbiased inverse (M. Makitalo, A. Foi, IEEE Trans. Imag
 
     f / g = z^2/4 + sqrt(3/2)/(4 z) - 11/(8 z^2) + 5 sqrt(3/2)/(8 z^3) - 1/8.
 
+Where columns of atoms were averaged with their surroundings, the mean of the root is less than the root of the mean,
+and up to 7 % of the counts would be lost: the smooth part (Gaussian, 5 px) of what was taken away is given back.
+
 When to use it: to look at frames, and before methods that need smooth images. Not before `Lattice` and the other
 descriptors, which average over windows themselves and know what noise does to them; not before anything that counts
 electrons. When it fails: detail that occurs once and is weaker than the noise is averaged away; so are
@@ -24,6 +27,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from emreel.descriptors.base import Frame, Mask
 from emreel.movie import EmreelError
@@ -32,6 +36,9 @@ Doubles = npt.NDArray[np.float64]
 
 #: The transform of no counts: the inverse has no meaning below.
 _LEAST = 2 * np.sqrt(3 / 8)
+#: Sigma over which the mean counts are kept, px: so wide that it brings back no noise to speak of.
+KEPT_SIGMA_PX = 5.0
+_KEPT_REACH_PX = 15
 
 
 class DenoiseError(EmreelError, ValueError):
@@ -78,7 +85,7 @@ class Denoise:
     @property
     def reach_px(self) -> int:
         """How far around a pixel others have a say in it, px."""
-        return self.search_px + self.patch_px // 2
+        return self.search_px + self.patch_px // 2 + _KEPT_REACH_PX
 
     def __call__(self, frame: Frame, valid: Mask | None = None) -> Frame:
         """The denoised counts, shape (y, x), float32; the input is left as it was.
@@ -98,7 +105,14 @@ class Denoise:
             sigma=1.0,
             fast_mode=True,
         )
-        return np.asarray(restore(smooth) * self.counts_per_electron + self.zero_counts, np.float32)
+        out = restore(smooth)
+        weight = np.ones(out.shape) if valid is None else valid.astype(np.float64)
+        out += _smooth((electrons - out) * weight) / np.maximum(_smooth(weight), 1e-3)
+        return np.asarray(np.maximum(out, 0) * self.counts_per_electron + self.zero_counts, np.float32)
+
+
+def _smooth(image: Doubles) -> Doubles:
+    return np.asarray(ndimage.gaussian_filter(image, KEPT_SIGMA_PX, mode="constant", radius=_KEPT_REACH_PX))
 
 
 def stabilise(electrons: npt.NDArray[np.floating]) -> Doubles:

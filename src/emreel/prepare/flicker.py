@@ -40,6 +40,8 @@ BIWEIGHT_WIDTH, SIGMA_A_MAD = 4.685, 1.4826
 LEAST_COVER, LEAST_COUNTS = 0.5, 10.0
 #: Spread of the logarithms that tiles have even without noise.
 LEAST_SCALE = 1e-3
+#: No more than this, and so many times the shot noise of a tile, is called scatter: beyond, tiles disagree.
+MOST_SCALE, MOST_SHOT_NOISE = 0.05, 3.0
 #: Memory of a tile's disagreement, frames; and how many frames a level that was set anew counts.
 DISAGREEMENT_FRAMES, RESET_FRAMES = 6.0, 2.0
 #: A tile is off when it disagrees by so many standard errors of that memory on average.
@@ -142,7 +144,9 @@ class Flicker:
         resting = heard & np.isfinite(state.level)
         away = np.where(resting, log_mean - state.level, np.nan)
         weights = np.sqrt(np.maximum(counts, 0)) * _steadiness(state.off, resting)
-        log_gain, scale, agreement = _robust_location(away[resting], weights[resting])
+        shot_noise = 1 / np.sqrt(max(float(np.median(counts[resting])), 1.0)) if resting.any() else 1.0
+        most_scale = MOST_SCALE + MOST_SHOT_NOISE * shot_noise
+        log_gain, scale, agreement = _robust_location(away[resting], weights[resting], most_scale)
         note = ""
         if not resting.any() and not np.isfinite(state.level).any():
             log_gain, agreement = 0.0, 1.0
@@ -166,12 +170,13 @@ def _steadiness(off: Doubles, resting: npt.NDArray[np.bool_]) -> Doubles:
     return np.asarray(1 / (1 + (off / (2 * usual)) ** 2) ** 2)
 
 
-def _robust_location(values: Doubles, weights: Doubles) -> tuple[float, float, float]:
+def _robust_location(values: Doubles, weights: Doubles, most_scale: float) -> tuple[float, float, float]:
     """Biweight location, its scale, and the share of weight that agrees."""
     if values.size == 0:
         return 0.0, LEAST_SCALE, 0.0
     middle = _weighted_median(values, weights)
     scale = max(SIGMA_A_MAD * _weighted_median(np.abs(values - middle), weights), LEAST_SCALE)
+    scale = min(scale, most_scale)
     for _ in range(ROUNDS):
         far = (values - middle) / (BIWEIGHT_WIDTH * scale)
         agrees = np.where(np.abs(far) < 1, (1 - far**2) ** 2, 0.0)
