@@ -21,7 +21,7 @@ fails: (1) a lattice that slides as a whole under a resting outline is followed,
 lattice or edge that rests, and below about 1 electron a pixel when steps are large: such frames say ``ok`` False;
 (3) steps beyond `reach_px`.
 
-Cost of a 384 x 384 frame: about 8 ms for the view (which workers make, in parallel) and 13 ms for the step (in order).
+Cost of a 384 x 384 frame: about 7 ms for the view (which workers make, in parallel) and 15 ms for the step (in order).
 """
 
 from __future__ import annotations
@@ -138,7 +138,12 @@ class DriftTracker:
         """Step 1: what of a frame tells its place, shape (y, x). frame : counts; valid : False where it is bad."""
         weight = valid.astype(np.float32)
         counts = np.where(valid, frame, 0).astype(np.float32)
-        total, cover = _smooth_mean(counts, self.coarse_px), _smooth_mean(weight, self.coarse_px)
+        total = _smooth_mean(counts, self.coarse_px)
+        if valid.all():  # then what is covered along y and along x tells all
+            along = [_smooth_mean(weight[:, :1], self.coarse_px, (0,)), _smooth_mean(weight[:1], self.coarse_px, (1,))]
+            cover = along[0] * along[1]
+        else:
+            cover = _smooth_mean(weight, self.coarse_px)
         mean = np.float32(counts.sum(dtype=np.float64) / max(float(weight.sum(dtype=np.float64)), 1.0))
         local = np.divide(total, cover, out=np.full_like(total, mean), where=cover > 1e-3)
         scale = np.sqrt(np.maximum(local, max(LEAST_MEAN * float(mean), 1e-12)))
@@ -274,11 +279,11 @@ def _pair(vector: Doubles) -> tuple[float, float]:
     return float(vector[0]), float(vector[1])
 
 
-def _smooth_mean(image: Floats, sigma_px: float) -> Floats:
+def _smooth_mean(image: Floats, sigma_px: float, axes: tuple[int, ...] = (0, 1)) -> Floats:
     """Three running means after one another, close to a Gaussian of ``sigma_px``; nothing beyond the edge."""
     width = max(round(float(np.sqrt(4 * sigma_px**2 + 1))) // 2 * 2 + 1, 3)
     for _ in range(3):
-        image = ndimage.uniform_filter(image, width, mode="constant")
+        image = ndimage.uniform_filter(image, width, mode="constant", axes=axes)
     return image
 
 

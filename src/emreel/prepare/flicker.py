@@ -68,6 +68,11 @@ class BlockSums:
         counts = np.concatenate([self.counts, below.counts])
         return BlockSums(counts, np.concatenate([self.n_valid, below.n_valid]), self.block_px)
 
+    def coarser(self, factor: int) -> BlockSums:
+        """The same sums in blocks ``factor`` times as large."""
+        counts, n_valid = (_blocks(image, factor) for image in (self.counts, self.n_valid))
+        return BlockSums(counts, n_valid, factor * self.block_px)
+
     def tile_sums(self, corners_yx: Doubles, side_px: float) -> tuple[Doubles, Doubles]:
         """Counts and valid pixels of square tiles at real positions, px, shape (tile,); nothing beyond the frame.
 
@@ -206,6 +211,8 @@ def _taught(state: FlickerState, level: Doubles, heard: npt.NDArray[np.bool_], s
 
 
 def _blocks(image: Doubles, block_px: int) -> Doubles:
+    if block_px == 1:
+        return image
     rows = np.add.reduceat(image, np.arange(0, image.shape[0], block_px), axis=0)
     sums: Doubles = np.add.reduceat(rows, np.arange(0, image.shape[1], block_px), axis=1)
     assert sums.shape == tuple(grid_length(n, block_px) for n in image.shape)

@@ -5,7 +5,7 @@ returns is small (at most 640 px a side). `Survey.step` takes the glances in the
 drift's reference, the levels of the resting layer. A stream calls both for every frame as it comes, a batch calls the
 first in parallel: the rows are the same to the bit.
 
-Cost of a 384 x 384 frame: glance 14 ms, step 14 ms.
+Cost of a 384 x 384 frame: glance 12 ms, step 17 ms; of 512 x 512: 19 and 25 ms.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Survey:
             sums,
             DetailSums.of(counts, valid, tile_step=tile_step(shape_yx)),
             bins,
-            BlockSums.of(counts, valid, BLOCK_BINS * size),
+            bins.coarser(BLOCK_BINS),
         )
 
     def finish(self, sums: GlanceSums) -> Glance:
