@@ -88,6 +88,14 @@ def test_frames_without_a_specimen_are_not_told() -> None:
     assert {report.drift_yx_px for report in reports} == {(0.0, 0.0)}
 
 
+@pytest.mark.parametrize("zero", [-500.0, 0.0, 500.0])
+def test_the_zero_of_the_counts_does_not_matter(zero: float) -> None:
+    scene = scene_of("front", dose=40.0, **SLOW)
+    off = errors(scene, track(scene.frame(i) + np.float32(zero) for i in range(scene.n_frames)))
+    assert len(off) == scene.n_frames
+    assert rms(off) < 0.1
+
+
 def test_hot_pixels_that_are_masked_do_not_hold_the_frame() -> None:
     scene = scene_of("front", dose=4.0, nan_pixels=400, **WILD)
     assert rms(errors(scene, track(scene.frame(i) for i in range(scene.n_frames)))) < 0.1

@@ -105,3 +105,12 @@ def test_dead_regions_and_empty_frames_are_borne() -> None:
     empty = gains([np.zeros((64, 64)), np.zeros((64, 64))])
     assert all(np.isfinite(report.gain) for report in empty)
     assert all(np.isfinite(report.gain) for report in gains([np.ones((3, 2))] * 3))
+
+
+def test_counts_around_zero_have_no_gain() -> None:
+    """A detector whose dark counts were subtracted, without beam."""
+    rng = np.random.default_rng(0)
+    reports = gains([rng.normal(0, 1, (64, 64)) - 0.5 for _ in range(3)] + [np.full((64, 64), 20.0)] * 2)
+    assert [report.gain for report in reports[:3]] == [1.0] * 3
+    assert "no counts" in reports[1].note
+    assert all(np.isfinite(report.gain) for report in reports)

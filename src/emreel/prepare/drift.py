@@ -146,8 +146,9 @@ class DriftTracker:
             cover = _smooth_mean(weight, self.coarse_px)
         mean = np.float32(counts.sum(dtype=np.float64) / max(float(weight.sum(dtype=np.float64)), 1.0))
         local = np.divide(total, cover, out=np.full_like(total, mean), where=cover > 1e-3)
-        scale = np.sqrt(np.maximum(local, max(LEAST_MEAN * float(mean), 1e-12)))
-        z = (counts - local) * weight / scale
+        z = (counts - local) * weight
+        if mean > 0:  # else the detector's zero is not that of the counts, and noise is taken as equal everywhere
+            z /= np.sqrt(np.maximum(local, np.float32(LEAST_MEAN) * mean))
         return np.asarray(ndimage.gaussian_filter(z, self.fine_px, mode="constant", truncate=3), np.float32)
 
     def step(self, state: DriftState | None, view: Floats) -> tuple[DriftState, DriftReport]:

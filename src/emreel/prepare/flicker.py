@@ -47,6 +47,9 @@ DISAGREEMENT_FRAMES, RESET_FRAMES = 6.0, 2.0
 #: A tile is off when it disagrees by so many standard errors of that memory on average.
 OFF_SIGMAS = 4.0
 ROUNDS = 12
+NO_COUNTS = "none: the frame has no counts to compare"
+#: Memory of the frame's mean, frames.
+MEAN_FRAMES = 10.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +140,8 @@ class Flicker:
     ) -> tuple[FlickerState, GainReport]:
         """The gain of the next frame, and the state after it; tiles are where the drift has taken them."""
         height, width = (n * blocks.block_px for n in blocks.counts.shape)
-        mean = float(np.log(max(blocks.counts.sum() / max(blocks.n_valid.sum(), 1.0), 1e-300)))
+        total = float(blocks.counts.sum())
+        mean = float(np.log(total / blocks.n_valid.sum())) if total > 0 else -np.inf
         if state is None:
             corners = self._corners((height, width))
             unseen = np.full(len(corners), np.nan)
@@ -154,12 +158,17 @@ class Flicker:
         log_gain, scale, agreement = _robust_location(away[resting], weights[resting], most_scale)
         note = ""
         if not resting.any() and not np.isfinite(state.level).any():
-            log_gain, agreement = 0.0, 1.0
+            log_gain, agreement, note = 0.0, 1.0, "" if heard.any() else NO_COUNTS
         elif agreement < LEAST_AGREEING:
             log_gain, note = mean - state.mean_level, "the frame's mean: too little of the frame rests"
+            if not np.isfinite(log_gain):
+                log_gain, mean, note = 0.0, state.mean_level, NO_COUNTS
         report = GainReport(gain=float(np.exp(log_gain)), agreement=agreement, note=note)
         after = _taught(state, log_mean - log_gain, heard, max(scale, LEAST_SCALE))
-        return replace(after, mean_level=state.mean_level + 0.1 * (mean - log_gain - state.mean_level)), report
+        if np.isfinite(mean):
+            old = state.mean_level if np.isfinite(state.mean_level) else mean - log_gain
+            after = replace(after, mean_level=old + (mean - log_gain - old) / MEAN_FRAMES)
+        return after, report
 
     def _corners(self, shape_yx: tuple[int, int]) -> Doubles:
         """Corners of tiles side by side over the frame and as much again around it, for what drifts into view."""
