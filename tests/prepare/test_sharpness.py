@@ -122,3 +122,13 @@ def test_sums_add_and_large_frames_are_sampled() -> None:
     assert np.isnan(DetailSums.of(np.zeros((8, 8)), np.ones((8, 8), bool)).finish().energy)
     assert np.isnan(DetailSums.of(np.ones((8, 8)), np.zeros((8, 8), bool)).finish().energy)
     assert np.isfinite(DetailSums.of(np.ones((1, 1)), np.ones((1, 1), bool)).finish().energy)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_false_alarm_at_low_dose(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    kind = ["front", "twin_lamella", "grain_growth", "order_disorder"][seed]
+    for dose in rng.uniform(0.3, 3, 3):
+        scene = scene_of(kind, dose=float(dose), flicker=0.2, shape_yx=(128, 128), seed=int(rng.integers(1000)))
+        details = [detail_of(scene.frame(i)) for i in range(scene.n_frames)]
+        assert not find_blurred(details, [True] * scene.n_frames).any()

@@ -140,7 +140,7 @@ def find_blurred(
             if len(others) < FEWEST_NEIGHBOURS:
                 continue
             usual, scatter = _trend_at(float(i), others.astype(np.float64), energy[others])
-            scatter = max(scatter, float(error[i]))
+            scatter = float(np.hypot(scatter, error[i]))
             blurred[i] = energy[i] < usual - max((1 - BLURRED_SHARE**2) * usual, BLURRED_SIGMAS * scatter)
         if blurred.sum() == found:
             break
