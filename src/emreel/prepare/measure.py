@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -11,11 +12,18 @@ import numpy.typing as npt
 import xarray as xr
 
 from emreel import engine
-from emreel.descriptors.geometry import Tile
+from emreel.descriptors.geometry import Tile, grid_length
+from emreel.prepare.background import Background, block_px, learn_background
+from emreel.prepare.flicker import BlockSums
 from emreel.prepare.quality import FrameReport, FrameSums
+from emreel.prepare.survey import FrameRow, Glance, GlanceSums, Survey, judge_rows, repair_band
 
 #: Pixels of the bands of whole rows in which large frames are measured.
 BAND_PIXELS = 2**22
+#: Frames that are looked at before their rows are made: what is held at a time.
+FRAMES_AT_ONCE = 32
+#: Frames over the movie from which its ordinary mean is learned.
+REFERENCE_FRAMES = 9
 
 
 def measure_frames(
@@ -28,8 +36,110 @@ def measure_frames(
     return [engine.add_in_order([s for _, s in group]).finish(reference_mean) for _, group in grouped]
 
 
-def _bands(frame: int, height: int, width: int) -> list[engine.Region]:
-    rows = max(BAND_PIXELS // width, 1)
+def survey_movie(movie: xr.DataArray, survey: Survey | None = None) -> list[FrameRow]:
+    """One row for every frame of a movie, in order: quality, gain of the resting layer, sharpness, drift.
+
+    movie : dims (time, y, x). survey : what is measured; its ``reference_mean``, when None, is learned from a few
+    frames spread over the movie. Frames are looked at in parallel, on the active scheduler, `FRAMES_AT_ONCE` at a
+    time; the rows are the same for any scheduler, and the same as those of `survey_frames`.
+
+    >>> import numpy as np
+    >>> from emreel.movie import make_movie
+    >>> frames = np.random.default_rng(0).poisson(20, (6, 64, 64)).astype(np.uint16)
+    >>> frames[4] = 0
+    >>> [row.status for row in survey_movie(make_movie(frames))]
+    ['good', 'good', 'good', 'good', 'blank', 'good']
+    """
+    survey = Survey() if survey is None else survey
+    n_frames, shape_yx = movie.sizes["time"], (movie.sizes["y"], movie.sizes["x"])
+    if survey.reference_mean is None:
+        survey = replace(survey, reference_mean=_ordinary_mean(movie))
+    state, rows = None, []
+    for start in range(0, n_frames, FRAMES_AT_ONCE):
+        indices = range(start, min(start + FRAMES_AT_ONCE, n_frames))
+        for index, glance in zip(indices, _glances(movie, survey, indices), strict=True):
+            state, row = survey.step(state, index, glance, survey.bin_px(shape_yx))
+            rows.append(row)
+    return judge_rows(rows)
+
+
+def learn_movie_background(
+    movie: xr.DataArray, *, degree: int = 2, ridge: float = 1.0, n_frames: int = 32
+) -> Background:
+    """The slow field over a movie, from frames spread over it, each divided by its mean counts.
+
+    Frames that are not usable are left out; reads ``n_frames`` frames. Raises as `learn_background`.
+    """
+    shape_yx = (movie.sizes["y"], movie.sizes["x"])
+    size = block_px(shape_yx)
+    spread = np.unique(np.linspace(0, movie.sizes["time"] - 1, min(n_frames, movie.sizes["time"])).round().astype(int))
+    good = [int(f) for f, r in zip(spread, measure_frames(movie, spread.tolist()), strict=True) if r.usable]
+    bands = [band for frame in good for band in _bands(frame, *shape_yx, size)]
+    sums = engine.map_regions(movie, bands, _itself, _BlockBand(size))
+    counts, n_valid = (np.zeros(tuple(grid_length(n, size) for n in shape_yx)) for _ in range(2))
+    for _, group in groupby(zip(bands, sums, strict=True), key=lambda pair: pair[0].t0):
+        of_frame = engine.add_in_order([s for _, s in group])
+        mean = of_frame.counts.sum() / max(of_frame.n_valid.sum(), 1.0)
+        if mean > 0:
+            counts += of_frame.counts / mean
+            n_valid += of_frame.n_valid
+    return learn_background(BlockSums(counts, n_valid, size), shape_yx, degree=degree, ridge=ridge)
+
+
+def _ordinary_mean(movie: xr.DataArray) -> float | None:
+    """Median over a few frames of their mean counts; None when none of them is good."""
+    n_frames = movie.sizes["time"]
+    spread = np.unique(np.linspace(0, n_frames - 1, min(REFERENCE_FRAMES, n_frames)).round().astype(int))
+    means = [report.mean for report in measure_frames(movie, spread.tolist()) if report.usable]
+    return float(np.median(means)) if means else None
+
+
+def _glances(movie: xr.DataArray, survey: Survey, frames: Sequence[int]) -> Iterator[Glance]:
+    shape_yx = (movie.sizes["y"], movie.sizes["x"])
+    unit = survey.band_rows(shape_yx)
+    bands = [band for frame in frames for band in _bands(frame, *shape_yx, unit)]
+    if len(bands) == len(frames):
+        yield from engine.map_regions(movie, bands, _itself, _GlanceAt(survey, shape_yx))
+        return
+    for frame in frames:
+        of_frame = [band for band in bands if band.t0 == frame]
+        yield survey.finish(engine.fold_regions(movie, of_frame, _itself, _SumBand(survey, shape_yx)))
+
+
+@dataclass(frozen=True)
+class _GlanceAt:
+    """The task of a frame that fits one band."""
+
+    survey: Survey
+    shape_yx: tuple[int, int]
+
+    def __call__(self, pixels: npt.NDArray[Any], region: Any) -> Glance:
+        return self.survey.glance(pixels[0])
+
+
+@dataclass(frozen=True)
+class _SumBand:
+    """The task of one band of a large frame."""
+
+    survey: Survey
+    shape_yx: tuple[int, int]
+
+    def __call__(self, pixels: npt.NDArray[Any], region: Any) -> GlanceSums:
+        return self.survey.sum_band(pixels[0], self.shape_yx)
+
+
+@dataclass(frozen=True)
+class _BlockBand:
+    """The task that sums blocks of one band; dead lines and hot pixels are left out."""
+
+    block_px: int
+
+    def __call__(self, pixels: npt.NDArray[Any], region: Any) -> BlockSums:
+        return BlockSums.of(*repair_band(pixels[0])[:2], self.block_px)
+
+
+def _bands(frame: int, height: int, width: int, unit: int = 1) -> list[engine.Region]:
+    rows = max(BAND_PIXELS // width // unit * unit, unit)
     tops = range(0, height, rows)
     return [engine.Region(frame, frame + 1, Tile(y, min(y + rows, height), 0, width)) for y in tops]
 
