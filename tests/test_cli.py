@@ -215,6 +215,7 @@ def bad_inputs(folder: Path) -> None:
     tifffile.imwrite(folder / "colour.tif", np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
     (folder / "bad.toml").write_text("[cluster\n")
     (folder / "unknown.toml").write_text("[cluster]\nn_cluster = 3\n")
+    (folder / "kmeans.toml").write_text("[cluster]\nname = 'kmeans'\n")
     (folder / "mixed").mkdir()
     tifffile.imwrite(folder / "mixed" / "1.tif", np.ones((64, 64), np.uint8))
     tifffile.imwrite(folder / "mixed" / "2.tif", np.ones((64, 65), np.uint8))
@@ -234,7 +235,7 @@ def bad_inputs(folder: Path) -> None:
         (["run", "small.npy", "-k", 2, "-o", "out"], "frames of 3 x 3 px are smaller"),
         (["run", "colour.tif", "-k", 2, "-o", "out"], "colour"),
         (["run", "mixed", "-k", 2, "-o", "out"], "2.tif"),
-        (["run", "GOOD", "-o", "out"], "number of phases is not given.*-k 3"),
+        (["run", "GOOD", "--recipe", "kmeans.toml", "-o", "out"], "number of phases is not given.*-k 3"),
         (["run", "GOOD", "-k", 0, "-o", "out"], "n_clusters must be a whole number of at least 1"),
         (["run", "GOOD", "-k", 3, "--recipe", "bad.toml", "-o", "out"], "bad.toml is not valid TOML"),
         (["run", "GOOD", "-k", 3, "--recipe", "unknown.toml", "-o", "out"], "did you mean 'n_clusters'"),

@@ -13,6 +13,7 @@ import xarray as xr
 from emreel import engine
 from emreel.cluster import ClusterError
 from emreel.fit import FitError, fit_model, learn, suggest_recipe
+from emreel.io import open_movie
 from emreel.model import Model
 from emreel.movie import make_movie
 from emreel.recipe import ClusterStep, DescriptorStep, Recipe, SampleStep

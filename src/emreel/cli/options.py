@@ -15,7 +15,9 @@ MoviesArgument = Annotated[
 ]
 ResultOption = Annotated[Path, typer.Option("-o", "--output", help="The result's folder.", show_default=False)]
 ResultArgument = Annotated[Path, typer.Argument(help="A result's folder.", show_default=False)]
-ClustersOption = Annotated[int | None, typer.Option("-k", "--clusters", help="Number of phases; wins over the recipe.")]
+ClustersOption = Annotated[
+    int | None, typer.Option("-k", "--clusters", help="Number of phases; wins over the recipe. Found, if left out.")
+]
 RecipeOption = Annotated[Path | None, typer.Option("--recipe", help="A recipe, TOML.")]
 PixelOption = Annotated[float | None, typer.Option("--pixel-size-nm", help="Pixel size, where the movie has none.")]
 TimeOption = Annotated[float | None, typer.Option("--frame-time-s", help="Time from frame to frame, s.")]
