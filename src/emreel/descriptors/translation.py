@@ -24,7 +24,7 @@ from emreel.movie import EmreelError
 Shift = tuple[int, int]  # (dy, dx), px
 
 #: Largest tile worked on at once, grid points: its planes and bands then stay in the cache.
-TILE_POINTS = (64, 256)
+TILE_POINTS = (64, 128)
 
 
 class TranslationError(EmreelError, ValueError):

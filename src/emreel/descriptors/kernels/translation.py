@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from emreel.descriptors.geometry import grid_length
-from emreel.descriptors.kernels.distances import correlate_group
+from emreel.descriptors.kernels.distances import QUAD, correlate_group, n_window_levels
 from emreel.descriptors.kernels.flat import Array, add_scaled, add_scaled4, kernel, n_levels
 from emreel.descriptors.kernels.joint import decide, find_undecided, joint_sums
 from emreel.descriptors.kernels.planes import (
@@ -28,6 +28,7 @@ from emreel.descriptors.kernels.planes import (
     slack_of,
     split_frame,
 )  # fmt: skip
+from emreel.descriptors.kernels.vectors import LANES
 
 #: Correlation maps computed before they are written or projected: 16 floats fill a cache line.
 GROUP = 16
@@ -67,7 +68,6 @@ class Scratch:
     def __init__(self, side: int, stride: int, n_rows: int, pitch: int) -> None:
         area, slack = n_rows * pitch, slack_of(side, stride, pitch)
         size, levels = stride * stride * area + slack, n_levels(side // stride)
-        piece = max(1, 2048 // pitch) * pitch
         chunk = max(1, 1024 // pitch) * pitch
         self.planes, self.weights = np.zeros(size, np.float32), np.zeros(size, np.float32)
         self.mean = np.zeros(size, np.float64)
@@ -81,20 +81,17 @@ class Scratch:
             np.zeros((2, stride, chunk)),
             self.work,
         )
+        length, depth = side // stride, n_window_levels(side // stride)
+        n_ring = 1 << length.bit_length()
         self.for_distances = (
-            np.zeros((levels, piece + slack), np.float32),
-            np.zeros((levels, piece + slack), np.float32),
-            np.zeros((levels, area + slack), np.float32),
-            np.zeros(piece, np.float32),
-            np.zeros((GROUP, area), np.float32),
+            np.zeros((QUAD * (2 * depth + 2), pitch + length + LANES), np.float32),
+            np.zeros((GROUP, (depth + 1) * n_ring * pitch + LANES), np.float32),
+            depth,
+            n_ring,
         )
-        self.correlations = np.zeros((GROUP, area), np.float32)
+        self.distances = np.zeros((GROUP, area + LANES), np.float32)
+        self.correlations = np.zeros((GROUP, area + LANES), np.float32)
         self.runs = np.zeros((n_rows, 2), np.int64)
-
-    @property
-    def distances(self) -> Array:
-        """Sums of squared distances of a group of shifts, shape (GROUP, grid row times pitch)."""
-        return self.for_distances[-1]
 
     @cached_property
     def for_joint_sums(self) -> tuple[Array, ...]:
@@ -212,8 +209,8 @@ def describe_tiles(
         maps = np.repeat(constant[:, None], n, axis=1)
         for f0, group, weights in groups:
             correlate_group(
-                work.correlations, undecided, n, group, work.planes, work.mean, work.variance, work.scale,
-                *layout, *work.for_distances,
+                work.correlations, undecided, work.distances, group, work.planes, work.mean, work.variance, work.scale,
+                n_invalid == 0, i1 - i0, j1 - j0, *layout, *work.for_distances,
             )  # fmt: skip
             for f in np.flatnonzero(undecided[: len(group)]).tolist():
                 mender = mender or _Mender(work, layout, (i1 - i0, j1 - j0), valid[y0:y1, x0:x1], n_invalid)
