@@ -11,6 +11,7 @@ import numpy as np
 
 from emreel.descriptors.kernels.flat import Array, kernel
 from emreel.descriptors.kernels.planes import index_of
+from emreel.descriptors.kernels.windows import list_terms, sum_across, sum_down
 from emreel.descriptors.kernels.vectors import (
     LANES,
     absolute,
@@ -53,28 +54,6 @@ def list_block_pixels(
                     at_b[q] = index_of(corner[2] + r, corner[3] + k, stride, n_rows, pitch)
                     q += 1
     bounds[4] = q
-
-
-def n_window_levels(length: int) -> int:
-    """Levels of sums that windows of this length are made of."""
-    return max(1, (length.bit_length() + 1) // 2)
-
-
-@kernel
-def _list_terms(levels: Array, places: Array, length: int) -> int:
-    """The sums that make up a window: the base-4 digits of its length. Returns how many.
-
-    Level 0 are single elements, level 1 sums of 4 neighbours, level 2 of 16, and so on.
-    """
-    n_terms, position, width, level = 0, 0, 1, 0
-    while length > 0:
-        for _ in range(length % 4):
-            levels[n_terms] = level
-            places[n_terms] = position
-            n_terms += 1
-            position += width
-        length, width, level = length // 4, 4 * width, level + 1
-    return n_terms
 
 
 @kernel
@@ -246,66 +225,6 @@ def _sum_valid_blocks(sums: Array, per_shift: int, rows: Array, planes: Array, a
 
 
 @kernel
-def _sum_across(
-    ring: Array, at_ring: int, sums: Array, at: int, width: int, length: int, at_tail: int, n: int,
-    levels: Array, places: Array, n_terms: int,
-) -> None:  # fmt: skip
-    """Windows along a row of ``sums``, into ``ring``; the element behind each window comes from ``at_tail`` on."""
-    reach, level = 1, 0
-    while 4 * reach <= length:
-        for e in range(at + level * width, at + level * width + n + length - 4 * reach, LANES):
-            first = load(sums, e) + load(sums, e + reach)
-            second = load(sums, e + 2 * reach) + load(sums, e + 3 * reach)
-            store(sums, e + width, first + second)
-        reach, level = 4 * reach, level + 1
-    zero = splat(np.float32(0.0))
-    terms = levels[:n_terms] * width + places[:n_terms] + at
-    for e in range(0, n, LANES):
-        total = load(sums, terms[0] + e) if n_terms > 0 else zero
-        for k in range(1, n_terms):
-            total = total + load(sums, terms[k] + e)
-        if at_tail >= 0:
-            total = total + load(sums, at_tail + e)
-        store(ring, at_ring + e, total)
-
-
-@kernel
-def _sum_down(
-    out: Array, at_out: int, ring: Array, at: int, row: int, n_ring: int, pitch: int, length: int, with_tail: bool,
-    n: int, levels: Array, places: Array, n_terms: int, at_tails: int,
-) -> None:  # fmt: skip
-    """Take grid row ``row`` of bands, which is in the ring, into the levels; and sum the windows that it completes.
-
-    The ring holds the last ``n_ring`` (a power of two) rows of every level, and of the tails.
-    """
-    mask, depth = n_ring - 1, n_ring * pitch
-    reach, level = 1, 0
-    while 4 * reach <= length:
-        first = row - 4 * reach + 1
-        if first >= 0:
-            here = at + level * depth
-            a, b = here + (first & mask) * pitch, here + ((first + reach) & mask) * pitch
-            c, d = here + ((first + 2 * reach) & mask) * pitch, here + ((first + 3 * reach) & mask) * pitch
-            to = here + depth + (first & mask) * pitch
-            for e in range(0, n, LANES):
-                store(ring, to + e, (load(ring, a + e) + load(ring, b + e)) + (load(ring, c + e) + load(ring, d + e)))
-        reach, level = 4 * reach, level + 1
-    first = row - length + (0 if with_tail else 1)
-    if first < 0:
-        return
-    zero = splat(np.float32(0.0))
-    terms = at + levels[:n_terms] * depth + ((first + places[:n_terms]) & mask) * pitch
-    tail = at_tails + (row & mask) * pitch
-    for e in range(0, n, LANES):
-        total = load(ring, terms[0] + e) if n_terms > 0 else zero
-        for k in range(1, n_terms):
-            total = total + load(ring, terms[k] + e)
-        if with_tail:
-            total = total + load(ring, tail + e)
-        store(out, at_out + e, total)
-
-
-@kernel
 def _correlate(
     out: Array, distance: Array, mean: Array, variance: Array, scale: Array, a: int, b: int, n_pixels: float,
     first: int, n: int,
@@ -337,7 +256,7 @@ def correlate_group(
     """A correlation map (flat, with pitch) and its distances for each shift, and how many points are undecided.
 
     corners : (y, x) of patch a, the same for all, and of patch b; as many as rows of ``sums`` // QUAD times QUAD at
-    most. clean : no pixel of the tile is invalid. sums, ring : see `_sum_clean_blocks` and `_sum_down`; rows: four shifts,
+    most. clean : no pixel of the tile is invalid. sums, ring : see `_sum_clean_blocks` and `sum_down`; rows: four shifts,
     and one shift.
     """
     n_shifts, n_pairs = corners.shape[0], stride * stride
@@ -345,7 +264,7 @@ def correlate_group(
     length, rest = side // stride, side % stride
     extra = 1 if rest > 0 else 0
     levels, places = np.empty(40, np.int64), np.empty(40, np.int64)
-    n_terms = _list_terms(levels, places, length)
+    n_terms = list_terms(levels, places, length)
     at, bounds = np.empty((n_quads, n_pairs, QUAD + 1), np.int64), np.empty(5, np.int64)
     at_a, at_b = np.empty(n_pairs, np.int64), np.empty(n_pairs, np.int64)
     order = np.argsort(corners[:, 2], kind="mergesort")  # neighbours then share rows
@@ -370,15 +289,15 @@ def correlate_group(
                 f, mine = order[quad * QUAD + k], k * per_shift
                 at_ring = (quad * QUAD + k) * per_ring
                 here = at_ring + (row & (n_ring - 1)) * pitch
-                _sum_across(flat_ring, here, flat_sums, mine, width, length,
+                sum_across(flat_ring, here, flat_sums, mine, width, length,
                             mine + n_levels * width + length if rest > 0 else -1, n_cols, levels, places, n_terms)  # fmt: skip
                 if rest > 0:
                     there = here + n_levels * n_ring * pitch
                     mine += (n_levels + 1) * width
-                    _sum_across(flat_ring, there, flat_sums, mine, width, length,
+                    sum_across(flat_ring, there, flat_sums, mine, width, length,
                                 mine + n_levels * width + length, n_cols, levels, places, n_terms)  # fmt: skip
                 to = f * per_map + i * pitch
-                _sum_down(flat_distances, to, flat_ring, at_ring, row, n_ring, pitch, length, rest > 0, n_cols,
+                sum_down(flat_distances, to, flat_ring, at_ring, row, n_ring, pitch, length, rest > 0, n_cols,
                           levels, places, n_terms, at_ring + n_levels * n_ring * pitch)  # fmt: skip
                 if i >= 0:
                     corner = corners[f]

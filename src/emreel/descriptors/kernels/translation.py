@@ -19,9 +19,10 @@ from functools import cached_property
 import numpy as np
 
 from emreel.descriptors.geometry import grid_length
-from emreel.descriptors.kernels.distances import QUAD, correlate_group, n_window_levels
+from emreel.descriptors.kernels.distances import QUAD, correlate_group
+from emreel.descriptors.kernels.windows import n_window_levels
 from emreel.descriptors.kernels.flat import Array, add_scaled, add_scaled4, kernel, n_levels
-from emreel.descriptors.kernels.joint import decide, find_undecided, joint_sums
+from emreel.descriptors.kernels.joint import MOMENTS, decide, find_undecided, mend_rim, sum_columns, sum_rows
 from emreel.descriptors.kernels.planes import (
     fill_invalid,
     patch_statistics,
@@ -32,6 +33,8 @@ from emreel.descriptors.kernels.vectors import LANES
 
 #: Correlation maps computed before they are written or projected: 16 floats fill a cache line.
 GROUP = 16
+#: Pairs of columns whose sums along rows are kept: more than those of a grid of nine shifts a side.
+KEPT_ROWS = 20
 #: Sizes of tiles (whole, rims, corners) whose work arrays a thread keeps.
 MAX_KEPT = 9
 
@@ -81,23 +84,43 @@ class Scratch:
             np.zeros((2, stride, chunk)),
             self.work,
         )
+        self.layout, self.area, self.slack = (side, stride, n_rows, pitch), area, slack
         length, depth = side // stride, n_window_levels(side // stride)
-        n_ring = 1 << length.bit_length()
+        self.n_levels, self.n_ring = depth, 1 << length.bit_length()
         self.for_distances = (
             np.zeros((QUAD * (2 * depth + 2), pitch + length + LANES), np.float32),
-            np.zeros((GROUP, (depth + 1) * n_ring * pitch + LANES), np.float32),
+            np.zeros((GROUP, (depth + 1) * self.n_ring * pitch + LANES), np.float32),
             depth,
-            n_ring,
+            self.n_ring,
         )
         self.distances = np.zeros((GROUP, area + LANES), np.float32)
         self.correlations = np.zeros((GROUP, area + LANES), np.float32)
         self.runs = np.zeros((n_rows, 2), np.int64)
 
     @cached_property
-    def for_joint_sums(self) -> tuple[Array, ...]:
-        """Only frames with invalid pixels or huge steps need these."""
-        shape = self.work.shape
-        return np.zeros((3, *shape)), np.zeros((3, *shape)), self.work
+    def for_rows(self) -> Array:
+        """Only frames with invalid pixels or huge steps need this and what follows."""
+        side, _, n_rows, pitch = self.layout
+        return np.zeros(MOMENTS * (self.n_levels + 1) * (pitch + side + 2 * LANES))
+
+    @cached_property
+    def for_columns(self) -> Array:
+        return np.zeros(MOMENTS * ((self.n_levels + 1) * self.n_ring * self.layout[3] + LANES))
+
+    @cached_property
+    def sums(self) -> Array:
+        """One-sided sums of both patches, and one more."""
+        return np.zeros((3, MOMENTS, self.area + LANES))
+
+    @cached_property
+    def n_joint(self) -> Array:
+        return np.zeros(self.area + LANES)
+
+    @cached_property
+    def rows(self) -> Array:
+        """Sums along rows, of `KEPT_ROWS` pairs of columns."""
+        _, stride, n_rows, pitch = self.layout
+        return np.zeros((KEPT_ROWS, MOMENTS, stride * n_rows * pitch + LANES))
 
     @cached_property
     def filled(self) -> Array:
@@ -122,59 +145,68 @@ def _scratch(side: int, stride: int, n_rows: int, pitch: int) -> Scratch:
 class _Mender:
     """Decides what the fast path left undecided in one tile."""
 
-    def __init__(
-        self, work: Scratch, layout: tuple[int, int, int, int], grid_yx: tuple[int, int], valid: Array, n_invalid: int
-    ) -> None:
-        self.work, self.layout, self.grid_yx = work, layout, grid_yx
+    def __init__(self, work: Scratch, grid_yx: tuple[int, int], valid: Array, n_invalid: int) -> None:
+        self.work, self.grid_yx = work, grid_yx
         if n_invalid:
             fill_invalid(work.filled, work.planes)
         else:
             work.filled[:] = work.planes
             work.weights[:] = 1
-        known = 0 < n_invalid == valid.size - np.count_nonzero(valid)  # else there are NaN pixels as well
-        self.by_rows = known and bool((valid == valid[:, :1]).all())
-        self.by_columns = known and not self.by_rows and bool((valid == valid[:1]).all())
-        self.known: dict[tuple[int, ...], Array] = {}
+        self.known = np.full((KEPT_ROWS + 1, 2), -1, np.int64)
+        self.rectangle = None
+        if 0 < n_invalid == valid.size - np.count_nonzero(valid):  # else there are NaN pixels as well
+            in_row, in_column = valid.any(axis=1), valid.any(axis=0)
+            inside = np.flatnonzero(in_row)
+            ends = (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
+            if valid.size - n_invalid == (ends[1] - ends[0]) * np.count_nonzero(in_column):
+                self.rectangle = np.array(ends), *self._columns(in_column)
 
-    def mend(self, f: int, corner: Array) -> None:
-        """Decide the points of map ``f`` of the group, whose patches have these corners."""
-        side, stride, _, pitch = self.layout
+    def _columns(self, in_column: Array) -> tuple[Array, Array]:
+        """Which columns are valid, as a list and as one row of planes."""
+        _, stride, _, pitch = self.work.layout
+        columns = np.zeros(stride * pitch, np.int64)
+        columns[: in_column.size] = in_column
+        weights = np.zeros(stride * pitch + self.work.slack, np.float32)
+        weights[: stride * pitch] = columns.reshape(pitch, stride).T.ravel()
+        if in_column.all():
+            weights[:] = columns[:] = 1
+        return columns, weights
+
+    def mend(self, group: Array, undecided: Array) -> None:
+        """Decide the points of the maps of a group, whose patches have these corners."""
+        work = self.work
+        if self.rectangle is not None:
+            mend_rim(
+                work.correlations, work.distances, group, work.filled, *self.rectangle, np.array(work.layout),
+                *self.grid_yx, self.known, work.rows, work.sums, work.n_joint, work.for_rows, work.for_columns,
+                work.n_ring, undecided,
+            )  # fmt: skip
+        for f in np.flatnonzero(undecided[: len(group)]).tolist():
+            self._mend_map(f, group[f])
+
+    def _mend_map(self, f: int, corner: Array) -> None:
+        side, stride, _, pitch = self.work.layout
         work, (n_grid_rows, n_grid_cols) = self.work, self.grid_yx
         out, distance = work.correlations[f], work.distances[f]
-        ay, ax, by, bx = corner.tolist()
+        swapped = corner[[2, 3, 0, 1]]
         n_runs = find_undecided(work.runs, out, n_grid_rows, n_grid_cols, pitch, side // stride)
         for first, end in work.runs[:n_runs].tolist():
-            a, at_a = self._one_sided(ay, ax, by, bx, first, end)
-            b, at_b = self._one_sided(by, bx, ay, ax, first, end)
             where = first, end, n_grid_cols, side, pitch
-            if decide(out, distance, a, at_a, b, at_b, np.empty((0, 0)), *where):
-                products = self._sum(work.filled, ay, ax, by, bx, first, end - first)
-                decide(out, distance, a, at_a, b, at_b, products, *where)
+            n_joint = self._sum(work.weights, work.weights, corner, first, end, 2)[0].copy()
+            a = self._sum(work.filled, work.weights, corner, first, end, 0)
+            b = self._sum(work.filled, work.weights, swapped, first, end, 1)
+            if decide(out, distance, n_joint, a, b, np.empty(0), *where):
+                products = self._sum(work.filled, work.filled, corner, first, end, 2)[0]
+                decide(out, distance, n_joint, a, b, products, *where)
 
-    def _one_sided(self, y: int, x: int, other_y: int, other_x: int, first: int, end: int) -> tuple[Array, int]:
-        """Joint sums of the patch at (y, x), whose partner is known by its mask only; and where ``first`` is."""
-        side, stride, n_rows, pitch = self.layout
-        if self.by_rows:
-            key = y, x % stride, other_y
-            if key not in self.known:
-                self.known[key] = self._sum(self.work.weights, y, x % stride, other_y, x % stride, 0, self.grid_yx[0])
-            return self.known[key], first * pitch + x // stride
-        if self.by_columns:
-            key = y % stride, x, other_x
-            if key not in self.known:
-                n_grid_rows = n_rows - grid_length(side, stride)
-                self.known[key] = self._sum(self.work.weights, y % stride, x, y % stride, other_x, 0, n_grid_rows)
-            return self.known[key], (first + y // stride) * pitch
-        return self._sum(self.work.weights, y, x, other_y, other_x, first, end - first), 0
-
-    def _sum(self, others: Array, y: int, x: int, other_y: int, other_x: int, first: int, n_grid_rows: int) -> Array:
-        pitch = self.layout[3]
-        out = np.empty((3, n_grid_rows * pitch))
-        corner = np.array([y, x, other_y, other_x])
-        joint_sums(
-            out, self.work.filled, self.work.weights, others, corner, first, *self.layout, *self.work.for_joint_sums
-        )
-        return out
+    def _sum(self, planes: Array, others: Array, corner: Array, first: int, end: int, which: int) -> Array:
+        work, (side, stride, n_rows, pitch) = self.work, self.work.layout
+        rows, sums, n_cols = work.rows[0], work.sums[which], self.grid_yx[1]
+        y0 = int(corner[0]) + first * stride
+        y1 = y0 + (end - first - 1) * stride + side
+        sum_rows(rows, planes, others, False, corner, y0, y1, side, stride, n_rows, pitch, n_cols, work.for_rows)
+        sum_columns(sums, rows, y0, y0, y1, end - first, side, stride, pitch, 0, n_cols, work.for_columns, work.n_ring)
+        return sums
 
 
 def describe_tiles(
@@ -212,9 +244,9 @@ def describe_tiles(
                 work.correlations, undecided, work.distances, group, work.planes, work.mean, work.variance, work.scale,
                 n_invalid == 0, i1 - i0, j1 - j0, *layout, *work.for_distances,
             )  # fmt: skip
-            for f in np.flatnonzero(undecided[: len(group)]).tolist():
-                mender = mender or _Mender(work, layout, (i1 - i0, j1 - j0), valid[y0:y1, x0:x1], n_invalid)
-                mender.mend(f, group[f])
+            if undecided[: len(group)].any():
+                mender = mender or _Mender(work, (i1 - i0, j1 - j0), valid[y0:y1, x0:x1], n_invalid)
+                mender.mend(group, undecided)
             if len(components):
                 _project_group(maps, work.correlations, n, weights)
             else:
