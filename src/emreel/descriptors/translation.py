@@ -267,17 +267,13 @@ def correlate_shifts(
 
 
 def _plan_tiles(shape: tuple[int, int], valid: Mask | None, stride: int, halo: int) -> npt.NDArray[np.int64]:
-    """Cut the grid into tiles, also along the lines where the padding beyond the frame begins to be seen."""
-    inner = [
-        (0, n_points) if valid is None else _untouched(np.any(valid, axis=1 - axis), n_points, stride, halo)
-        for axis, n_points in enumerate(shape)
-    ]
-    tiles = []
-    for j0, j1 in pairwise(_cuts(shape[1], inner[1], TILE_POINTS[1])):
-        narrow = TILE_POINTS[1] // (j1 - j0) >= 4  # then a taller tile has the same size
-        for i0, i1 in pairwise(_cuts(shape[0], inner[0], TILE_POINTS[0] * (4 if narrow else 1))):
-            tiles.append((i0, i1, j0, j1))
-    return np.array(tiles, dtype=np.int64)
+    """Cut the grid into tiles, also along the rows where the padding beyond the frame begins to be seen."""
+    inner = (0, shape[0])
+    if valid is not None:
+        inner = _untouched(np.any(valid, axis=1), shape[0], stride, halo)
+    rows = list(pairwise(_cuts(shape[0], inner, TILE_POINTS[0])))
+    columns = pairwise(_cuts(shape[1], (0, shape[1]), TILE_POINTS[1]))
+    return np.array([(i0, i1, j0, j1) for j0, j1 in columns for i0, i1 in rows], dtype=np.int64)
 
 
 def _cuts(n_points: int, inner: tuple[int, int], largest: int) -> list[int]:

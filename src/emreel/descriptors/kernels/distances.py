@@ -263,7 +263,7 @@ def correlate_group(
     n_quads = (n_shifts + QUAD - 1) // QUAD
     length, rest = side // stride, side % stride
     extra = 1 if rest > 0 else 0
-    levels, places = np.empty(40, np.int64), np.empty(40, np.int64)
+    levels, places, terms = np.empty(40, np.int64), np.empty(40, np.int64), np.empty(40, np.int64)
     n_terms = list_terms(levels, places, length)
     at, bounds = np.empty((n_quads, n_pairs, QUAD + 1), np.int64), np.empty(5, np.int64)
     at_a, at_b = np.empty(n_pairs, np.int64), np.empty(n_pairs, np.int64)
@@ -290,15 +290,15 @@ def correlate_group(
                 at_ring = (quad * QUAD + k) * per_ring
                 here = at_ring + (row & (n_ring - 1)) * pitch
                 sum_across(flat_ring, here, flat_sums, mine, width, length,
-                            mine + n_levels * width + length if rest > 0 else -1, n_cols, levels, places, n_terms)  # fmt: skip
+                            mine + n_levels * width + length if rest > 0 else -1, n_cols, levels, places, n_terms, terms)  # fmt: skip
                 if rest > 0:
                     there = here + n_levels * n_ring * pitch
                     mine += (n_levels + 1) * width
                     sum_across(flat_ring, there, flat_sums, mine, width, length,
-                                mine + n_levels * width + length, n_cols, levels, places, n_terms)  # fmt: skip
+                                mine + n_levels * width + length, n_cols, levels, places, n_terms, terms)  # fmt: skip
                 to = f * per_map + i * pitch
                 sum_down(flat_distances, to, flat_ring, at_ring, row, n_ring, pitch, length, rest > 0, n_cols,
-                          levels, places, n_terms, at_ring + n_levels * n_ring * pitch)  # fmt: skip
+                          levels, places, n_terms, at_ring + n_levels * n_ring * pitch, terms)  # fmt: skip
                 if i >= 0:
                     corner = corners[f]
                     a = index_of(corner[0], corner[1], stride, n_rows, pitch)

@@ -47,6 +47,15 @@ def find_undecided(runs: Array, out: Array, n_grid_rows: int, n_cols: int, pitch
 
 
 @kernel
+def recount(undecided: Array, correlations: Array, n_grid_rows: int, n_cols: int, pitch: int) -> None:
+    """How many points of each map are undecided."""
+    for f in range(undecided.size):
+        undecided[f] = 0
+        for row in range(n_grid_rows):
+            undecided[f] += count_undecided(correlations[f, row * pitch : row * pitch + n_cols])
+
+
+@kernel
 def _sum_pieces(
     pieces: Array, depth: int, planes: Array, others: Array, at_a: Array, at_b: Array,
     k0: int, k1: int, to: int, onto: int, n: int,
@@ -80,7 +89,7 @@ def sum_rows(
     length, rest = side // stride, side % stride
     width, depth = pitch + length + 2 * LANES, pieces.size // MOMENTS
     tail = depth - width
-    levels, places = np.empty(40, np.int64), np.empty(40, np.int64)
+    levels, places, terms = np.empty(40, np.int64), np.empty(40, np.int64), np.empty(40, np.int64)
     n_terms = list_terms(levels, places, length)
     at_a, at_b = np.empty(stride, np.int64), np.empty(stride, np.int64)
     flat, per_moment = out.ravel(), out.shape[1]
@@ -100,7 +109,7 @@ def sum_rows(
             here = moment * depth
             sum_across(
                 flat, moment * per_moment + y * pitch, pieces, here, width, length,
-                here + tail + length if rest > 0 else -1, n_cols, levels, places, n_terms,
+                here + tail + length if rest > 0 else -1, n_cols, levels, places, n_terms, terms,
             )  # fmt: skip
 
 
@@ -116,7 +125,7 @@ def sum_columns(
     """
     length, rest = side // stride, side % stride
     extra = 1 if rest > 0 else 0
-    levels, places = np.empty(40, np.int64), np.empty(40, np.int64)
+    levels, places, terms = np.empty(40, np.int64), np.empty(40, np.int64), np.empty(40, np.int64)
     n_terms = list_terms(levels, places, length)
     flat, per_moment = rows.ravel(), rows.shape[1]
     flat_out, per_out, per_ring = out.ravel(), out.shape[1], ring.size // MOMENTS
@@ -139,18 +148,19 @@ def sum_columns(
                 store(ring, here + e, total)
             sum_down(
                 flat_out, moment * per_out + (row - length - extra + 1) * pitch, ring, base, row, n_ring, pitch,
-                length, rest > 0, n_cols, levels, places, n_terms, base + at_tails,
+                length, rest > 0, n_cols, levels, places, n_terms, base + at_tails, terms,
             )  # fmt: skip
 
 
 @kernel
 def decide(
     out: Array, distance: Array, n_joint: Array, a: Array, b: Array, products: Array,
-    row0: int, row1: int, n_cols: int, side: int, pitch: int,
+    row0: int, row1: int, col: int, n_cols: int, side: int, pitch: int,
 ) -> int:  # fmt: skip
-    """Decide the undecided points of grid rows [row0, row1); how many are left.
+    """Decide the undecided points of grid rows [row0, row1), n_cols columns from ``col`` on; how many are left.
 
-    n_joint : jointly valid pixels of the points from (row0, 0) on, flat; a, b : `sum_columns` of both patches, alike.
+    n_joint : jointly valid pixels of the points from (row0, col) on, flat, -1 where a point is to be left as it is;
+    a, b : `sum_columns` of both patches, alike.
     products : the same with x_b for others, or empty: the covariance is then taken from the squared distances, where
     it does not cancel.
     """
@@ -163,11 +173,11 @@ def decide(
     n_left = 0
     for row in range(row0, row1):
         all_good = True
-        for e in range(row * pitch, row * pitch + n_cols, LANES):
+        for e in range(row * pitch + col, row * pitch + col + n_cols, LANES):
             known = load(out, e)
             if all_hold(known < most):
                 continue
-            f = e - row0 * pitch
+            f = e - row0 * pitch - col
             n = load(n_joint, f)
             sum_a, square_a, sum_b, square_b = load(sums_a, f), load(squares_a, f), load(sums_b, f), load(squares_b, f)
             per_n = one / n
@@ -187,66 +197,58 @@ def decide(
             value = select(value < one, value, one)
             value = select(minus_one < value, value, minus_one)
             value = select(alive, select(good, value, undecided), zero)
-            now = select(known < most, known, narrow(value))
+            now = select(known < most, known, select(n < zero, known, narrow(value)))
             store(out, e, now)
             all_good &= all_hold(now < most)
         if not all_good:
-            n_left += count_undecided(out[row * pitch : row * pitch + n_cols])
+            n_left += count_undecided(out[row * pitch + col : row * pitch + col + n_cols])
     return n_left
 
 
 @kernel
-def _count_columns(out: Array, columns: Array, x: int, other_x: int, side: int, stride: int, n_cols: int) -> None:
-    """Jointly valid columns of every grid point's patch."""
-    for j in range(n_cols):
-        count = 0
-        for u in range(j * stride, j * stride + side):
-            count += columns[x + u] & columns[other_x + u]
-        out[j] = count
+def find_slot(known: Array, x: int, other_x: int) -> int:
+    """Where (x, other_x) is among ``known``, or may be put (-1 is there); all are forgotten when they are too many."""
+    slot = 0
+    while known[slot, 0] >= 0 and not (known[slot, 0] == x and known[slot, 1] == other_x):
+        slot += 1
+        if slot == known.shape[0]:
+            slot = 0
+            known[:] = -1
+    return slot
 
 
 @kernel
 def mend_rim(
-    correlations: Array, distances: Array, corners: Array, planes: Array, row_ends: Array, columns: Array,
-    column_weights: Array, layout: Array, n_grid_rows: int, n_cols: int, known: Array, rows: Array, sums: Array,
-    n_joint: Array, pieces: Array, ring: Array, n_ring: int, left: Array,
+    correlations: Array, distances: Array, corners: Array, planes: Array, ones: Array, row_ends: Array, layout: Array,
+    n_grid_rows: int, col: int, n_cols: int, known: Array, rows: Array, sums: Array, n_joint: Array, pieces: Array,
+    ring: Array, n_ring: int,
 ) -> None:  # fmt: skip
-    """Decide all maps of a group in a tile whose valid pixels are whole rows [row_ends) of some columns.
+    """Decide n_cols columns of all maps of a group in a tile whose valid pixels are whole rows.
 
-    planes : with 0 for invalid pixels. columns, column_weights : whether a column is valid, and the same as
-    `sum_rows` wants it. layout : side, stride, n_rows, pitch. known, rows : what `sum_rows` gave for (x, x of the other
-    patch), -1 where there is nothing yet. left : points of each map that are left undecided. The rest is work.
+    planes : with 0 for invalid pixels. ones : a row of them. row_ends : first and end of the valid rows. layout :
+    side, stride, n_rows, pitch. col : the first grid column. known, rows : what `sum_rows` gave for a phase of
+    columns, -1 where there is nothing yet. The rest is work.
     """
     side, stride, n_rows, pitch = layout[0], layout[1], layout[2], layout[3]
     y0, y1 = row_ends[0], row_ends[1]
-    all_columns = columns.all()
-    n_wide = pitch - side // stride - 1 if all_columns else n_cols
-    one_sided, nothing = np.empty(4, np.int64), np.empty(0)
-    counts = np.zeros(pitch)
+    one_sided, nothing = np.zeros(4, np.int64), np.empty(0)
     for f in range(corners.shape[0]):
-        ay, ax, by, bx = corners[f, 0], corners[f, 1], corners[f, 2], corners[f, 3]
+        ay, by = corners[f, 0], corners[f, 2]
         first = max(y0, y0 + ay - by)  # rows of patch a that are jointly valid
         end = max(min(y1, y1 + ay - by), first)
         for which in range(2):
-            y, x, other_x, move = (ay, ax, bx, 0) if which == 0 else (by, bx, ax, by - ay)
-            one_sided[:] = 0
-            one_sided[1] = x % stride if all_columns else x
-            one_sided[3] = x % stride if all_columns else other_x
-            slot = 0
-            while known[slot, 0] >= 0 and not (known[slot, 0] == one_sided[1] and known[slot, 1] == one_sided[3]):
-                slot = slot + 1 if slot + 1 < known.shape[0] - 1 else 0
-                if slot == 0:
-                    known[:] = -1
+            y, x, move = (ay, corners[f, 1], 0) if which == 0 else (by, corners[f, 3], by - ay)
+            one_sided[1] = one_sided[3] = x % stride
+            slot = find_slot(known, x % stride, 0)
             if known[slot, 0] < 0:
-                known[slot, 0], known[slot, 1] = one_sided[1], one_sided[3]
-                sum_rows(rows[slot], planes, column_weights, True, one_sided, y0, y1, side, stride, n_rows, pitch,
-                         n_wide, pieces)  # fmt: skip
+                known[slot] = x % stride, 0
+                sum_rows(rows[slot], planes, ones, True, one_sided, y0, y1, side, stride, n_rows, pitch,
+                         pitch - side // stride - 1, pieces)  # fmt: skip
             sum_columns(sums[which], rows[slot], y, first + move, end + move, n_grid_rows, side, stride, pitch,
-                        x // stride if all_columns else 0, n_cols, ring, n_ring)  # fmt: skip
-        _count_columns(counts, columns, ax, bx, side, stride, n_cols)
+                        x // stride + col, n_cols, ring, n_ring)  # fmt: skip
         for i in range(n_grid_rows):
             n_joint_rows = max(min(ay + i * stride + side, end) - max(ay + i * stride, first), 0)
-            for j in range(n_cols):
-                n_joint[i * pitch + j] = n_joint_rows * counts[j]
-        left[f] = decide(correlations[f], distances[f], n_joint, sums[0], sums[1], nothing,
-                         0, n_grid_rows, n_cols, side, pitch)  # fmt: skip
+            n_joint[i * pitch : i * pitch + n_cols] = n_joint_rows * side
+            n_joint[i * pitch + n_cols : i * pitch + n_cols + LANES] = -1
+        decide(correlations[f], distances[f], n_joint, sums[0], sums[1], nothing,
+               0, n_grid_rows, col, n_cols, side, pitch)  # fmt: skip

@@ -13,7 +13,9 @@ so tiles never show.
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -22,19 +24,20 @@ from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels.distances import QUAD, correlate_group
 from emreel.descriptors.kernels.windows import n_window_levels
 from emreel.descriptors.kernels.flat import Array, add_scaled, add_scaled4, kernel, n_levels
-from emreel.descriptors.kernels.joint import MOMENTS, decide, find_undecided, mend_rim, sum_columns, sum_rows
+from emreel.descriptors.kernels.joint import MOMENTS, decide, find_undecided, mend_rim, recount, sum_columns, sum_rows
 from emreel.descriptors.kernels.planes import (
     fill_invalid,
     patch_statistics,
     slack_of,
     split_frame,
 )  # fmt: skip
+from emreel.descriptors.kernels.sides import mend_side, turn_strip
 from emreel.descriptors.kernels.vectors import LANES
 
 #: Correlation maps computed before they are written or projected: 16 floats fill a cache line.
 GROUP = 16
-#: Pairs of columns whose sums along rows are kept: more than those of a grid of nine shifts a side.
-KEPT_ROWS = 20
+#: Pairs of columns whose sums are kept at a frame's side: as many as a grid of nine shifts a side has.
+KEPT_COLUMNS = 18
 #: Sizes of tiles (whole, rims, corners) whose work arrays a thread keeps.
 MAX_KEPT = 9
 
@@ -84,6 +87,7 @@ class Scratch:
             np.zeros((2, stride, chunk)),
             self.work,
         )
+        self.kept: dict[str, Array] = {}
         self.layout, self.area, self.slack = (side, stride, n_rows, pitch), area, slack
         length, depth = side // stride, n_window_levels(side // stride)
         self.n_levels, self.n_ring = depth, 1 << length.bit_length()
@@ -97,30 +101,12 @@ class Scratch:
         self.correlations = np.zeros((GROUP, area + LANES), np.float32)
         self.runs = np.zeros((n_rows, 2), np.int64)
 
-    @cached_property
-    def for_rows(self) -> Array:
-        """Only frames with invalid pixels or huge steps need this and what follows."""
-        side, _, n_rows, pitch = self.layout
-        return np.zeros(MOMENTS * (self.n_levels + 1) * (pitch + side + 2 * LANES))
-
-    @cached_property
-    def for_columns(self) -> Array:
-        return np.zeros(MOMENTS * ((self.n_levels + 1) * self.n_ring * self.layout[3] + LANES))
-
-    @cached_property
-    def sums(self) -> Array:
-        """One-sided sums of both patches, and one more."""
-        return np.zeros((3, MOMENTS, self.area + LANES))
-
-    @cached_property
-    def n_joint(self) -> Array:
-        return np.zeros(self.area + LANES)
-
-    @cached_property
-    def rows(self) -> Array:
-        """Sums along rows, of `KEPT_ROWS` pairs of columns."""
-        _, stride, n_rows, pitch = self.layout
-        return np.zeros((KEPT_ROWS, MOMENTS, stride * n_rows * pitch + LANES))
+    def room(self, name: str, *shape: int) -> Array:
+        """Work of the careful path, float64, kept for the next tile; only some frames need it."""
+        size = math.prod(shape)
+        if name not in self.kept or self.kept[name].size < size:
+            self.kept[name] = np.zeros(size)
+        return self.kept[name][:size].reshape(shape)
 
     @cached_property
     def filled(self) -> Array:
@@ -152,37 +138,86 @@ class _Mender:
         else:
             work.filled[:] = work.planes
             work.weights[:] = 1
-        self.known = np.full((KEPT_ROWS + 1, 2), -1, np.int64)
-        self.rectangle = None
+        self.parts: list[Callable[[Array], None]] = []
         if 0 < n_invalid == valid.size - np.count_nonzero(valid):  # else there are NaN pixels as well
             in_row, in_column = valid.any(axis=1), valid.any(axis=0)
-            inside = np.flatnonzero(in_row)
-            ends = (int(inside[0]), int(inside[-1]) + 1) if inside.size else (0, 0)
-            if valid.size - n_invalid == (ends[1] - ends[0]) * np.count_nonzero(in_column):
-                self.rectangle = np.array(ends), *self._columns(in_column)
-
-    def _columns(self, in_column: Array) -> tuple[Array, Array]:
-        """Which columns are valid, as a list and as one row of planes."""
-        _, stride, _, pitch = self.work.layout
-        columns = np.zeros(stride * pitch, np.int64)
-        columns[: in_column.size] = in_column
-        weights = np.zeros(stride * pitch + self.work.slack, np.float32)
-        weights[: stride * pitch] = columns.reshape(pitch, stride).T.ravel()
-        if in_column.all():
-            weights[:] = columns[:] = 1
-        return columns, weights
+            rows, columns = _ends(in_row), _ends(in_column)
+            if valid.size - n_invalid == (rows[1] - rows[0]) * (columns[1] - columns[0]):
+                self._plan_parts(in_row, in_column, rows, columns)
 
     def mend(self, group: Array, undecided: Array) -> None:
         """Decide the points of the maps of a group, whose patches have these corners."""
-        work = self.work
-        if self.rectangle is not None:
-            mend_rim(
-                work.correlations, work.distances, group, work.filled, *self.rectangle, np.array(work.layout),
-                *self.grid_yx, self.known, work.rows, work.sums, work.n_joint, work.for_rows, work.for_columns,
-                work.n_ring, undecided,
-            )  # fmt: skip
+        for part in self.parts:
+            part(group)
+        if self.parts:
+            recount(undecided[: len(group)], self.work.correlations, *self.grid_yx, self.work.layout[3])
         for f in np.flatnonzero(undecided[: len(group)]).tolist():
             self._mend_map(f, group[f])
+
+    def _plan_parts(self, in_row: Array, in_column: Array, rows: tuple[int, int], columns: tuple[int, int]) -> None:
+        """Grid columns that reach beyond the frame on the left, on the right, and those that do not."""
+        stride, n_cols = self.work.layout[1], self.grid_yx[1]
+        reach = in_column.size - (n_cols - 1) * stride
+        left = min(grid_length(columns[0], stride), n_cols)
+        right = max(min((columns[1] - reach) // stride + 1, n_cols), left)
+        if left > 0:
+            self.parts.append(self._side(0, left, reach, in_row, in_column))
+        if right < n_cols:
+            self.parts.append(self._side(right, n_cols - right, reach, in_row, in_column))
+        if right > left and rows != (0, in_row.size):
+            self.parts.append(self._rim(left, right - left, np.array(rows)))
+
+    def _rim(self, col: int, n_cols: int, rows: Array) -> Callable[[Array], None]:
+        work, (side, stride, n_rows, pitch) = self.work, self.work.layout
+        known = np.full((stride, 2), -1, np.int64)
+        ones = np.ones(stride * pitch + work.slack, np.float32)
+        lines = work.room("rim", stride, MOMENTS, stride * n_rows * pitch + LANES)
+
+        def mend(group: Array) -> None:
+            mend_rim(
+                work.correlations, work.distances, group, work.filled, ones, rows, np.array(work.layout),
+                self.grid_yx[0], col, n_cols, known, lines, *self._for_sums(), work.n_ring,
+            )  # fmt: skip
+
+        return mend
+
+    def _side(
+        self, col: int, n_cols: int, reach: int, in_row: Array, in_column: Array
+    ) -> Callable[[Array], None]:
+        work, (side, stride, n_rows, pitch) = self.work, self.work.layout
+        depth, n_columns = grid_length(n_rows, LANES) * LANES, (n_cols - 1) * stride + reach
+        line = stride * depth
+        strip = np.zeros(n_columns * line + work.slack + LANES, np.float32)
+        turn_strip(strip, work.filled, col * stride, n_columns, in_row.size, stride, n_rows, pitch, depth)
+        valid_columns = in_column[col * stride : col * stride + n_columns].astype(np.int64)
+        weights = np.zeros(line + work.slack + LANES, np.float32)
+        weights[np.arange(in_row.size) % stride * depth + np.arange(in_row.size) // stride] = in_row
+        known = np.full((KEPT_COLUMNS, 2), -1, np.int64)
+        lines = work.room(f"side {col > 0}", KEPT_COLUMNS, MOMENTS, n_cols * line + LANES)
+        turned = np.zeros((2, n_cols * depth + LANES), np.float32)
+        sums = work.room("turned sums", 2, MOMENTS, n_cols * depth + LANES)
+        n_joint = work.room("turned number", n_cols * depth + LANES)
+        pieces = work.room("turned pieces", (work.n_levels + 1) * (depth + side // stride + 2 * LANES))
+        ring = work.room("turned ring", MOMENTS * ((work.n_levels + 1) * work.n_ring * line + LANES))
+
+        def mend(group: Array) -> None:
+            mend_side(
+                work.correlations, work.distances, group, strip, weights, in_row.astype(np.int64), valid_columns,
+                np.array([side, stride, depth, pitch]), self.grid_yx[0], col, n_cols, known, lines, sums, *turned,
+                n_joint, pieces, ring, work.n_ring,
+            )  # fmt: skip
+
+        return mend
+
+    def _for_sums(self) -> tuple[Array, ...]:
+        """Room for one-sided sums of both patches and one more, numbers of pixels, and work."""
+        work, (side, _, _, pitch) = self.work, self.work.layout
+        return (
+            work.room("sums", 3, MOMENTS, work.area + LANES),
+            work.room("number", work.area + LANES),
+            work.room("pieces", MOMENTS * (work.n_levels + 1) * (pitch + side + 2 * LANES)),
+            work.room("ring", MOMENTS * ((work.n_levels + 1) * work.n_ring * pitch + LANES)),
+        )
 
     def _mend_map(self, f: int, corner: Array) -> None:
         side, stride, _, pitch = self.work.layout
@@ -191,7 +226,7 @@ class _Mender:
         swapped = corner[[2, 3, 0, 1]]
         n_runs = find_undecided(work.runs, out, n_grid_rows, n_grid_cols, pitch, side // stride)
         for first, end in work.runs[:n_runs].tolist():
-            where = first, end, n_grid_cols, side, pitch
+            where = first, end, 0, n_grid_cols, side, pitch
             n_joint = self._sum(work.weights, work.weights, corner, first, end, 2)[0].copy()
             a = self._sum(work.filled, work.weights, corner, first, end, 0)
             b = self._sum(work.filled, work.weights, swapped, first, end, 1)
@@ -201,12 +236,19 @@ class _Mender:
 
     def _sum(self, planes: Array, others: Array, corner: Array, first: int, end: int, which: int) -> Array:
         work, (side, stride, n_rows, pitch) = self.work, self.work.layout
-        rows, sums, n_cols = work.rows[0], work.sums[which], self.grid_yx[1]
+        sums, _, pieces, ring = self._for_sums()
+        rows, n_cols = work.room("rows", MOMENTS, stride * n_rows * pitch + LANES), self.grid_yx[1]
         y0 = int(corner[0]) + first * stride
         y1 = y0 + (end - first - 1) * stride + side
-        sum_rows(rows, planes, others, False, corner, y0, y1, side, stride, n_rows, pitch, n_cols, work.for_rows)
-        sum_columns(sums, rows, y0, y0, y1, end - first, side, stride, pitch, 0, n_cols, work.for_columns, work.n_ring)
-        return sums
+        sum_rows(rows, planes, others, False, corner, y0, y1, side, stride, n_rows, pitch, n_cols, pieces)
+        sum_columns(sums[which], rows, y0, y0, y1, end - first, side, stride, pitch, 0, n_cols, ring, work.n_ring)
+        return sums[which]
+
+
+def _ends(inside: Array) -> tuple[int, int]:
+    """First and end of what is True."""
+    where = np.flatnonzero(inside)
+    return (int(where[0]), int(where[-1]) + 1) if where.size else (0, 0)
 
 
 def describe_tiles(

@@ -35,7 +35,7 @@ def list_terms(levels: Array, places: Array, length: int) -> int:
 @kernel
 def sum_across(
     ring: Array, at_ring: int, sums: Array, at: int, width: int, length: int, at_tail: int, n: int,
-    levels: Array, places: Array, n_terms: int,
+    levels: Array, places: Array, n_terms: int, terms: Array,
 ) -> None:  # fmt: skip
     """Windows along a row of ``sums``, into ``ring``; the element behind each window comes from ``at_tail`` on."""
     reach, level = 1, 0
@@ -46,7 +46,8 @@ def sum_across(
             store(sums, e + width, first + second)
         reach, level = 4 * reach, level + 1
     zero = splat(sums.dtype.type(0))
-    terms = levels[:n_terms] * width + places[:n_terms] + at
+    for k in range(n_terms):
+        terms[k] = at + levels[k] * width + places[k]
     for e in range(0, n, LANES):
         total = load(sums, terms[0] + e) if n_terms > 0 else zero
         for k in range(1, n_terms):
@@ -59,7 +60,7 @@ def sum_across(
 @kernel
 def sum_down(
     out: Array, at_out: int, ring: Array, at: int, row: int, n_ring: int, pitch: int, length: int, with_tail: bool,
-    n: int, levels: Array, places: Array, n_terms: int, at_tails: int,
+    n: int, levels: Array, places: Array, n_terms: int, at_tails: int, terms: Array,
 ) -> None:  # fmt: skip
     """Take grid row ``row`` of bands, which is in the ring, into the levels; and sum the windows that it completes.
 
@@ -81,7 +82,8 @@ def sum_down(
     if first < 0:
         return
     zero = splat(ring.dtype.type(0))
-    terms = at + levels[:n_terms] * depth + ((first + places[:n_terms]) & mask) * pitch
+    for k in range(n_terms):
+        terms[k] = at + levels[k] * depth + ((first + places[k]) & mask) * pitch
     tail = at_tails + (row & mask) * pitch
     for e in range(0, n, LANES):
         total = load(ring, terms[0] + e) if n_terms > 0 else zero
