@@ -20,10 +20,12 @@ def turn_strip(
     strip: Array, planes: Array, x0: int, n_columns: int, height: int, stride: int, n_rows: int, pitch: int, depth: int
 ) -> None:
     """strip = pixel columns from x0 on: each has its ``stride`` phases of y, ``depth`` elements a phase."""
-    for y in range(height):
-        to = y % stride * depth + y // stride
-        for x in range(n_columns):
-            strip[x * stride * depth + to] = planes[index_of(y, x0 + x, stride, n_rows, pitch)]
+    for x in range(n_columns):
+        source = index_of(0, x0 + x, stride, n_rows, pitch)
+        for ry in range(min(stride, height)):
+            at, to = source + ry * stride * n_rows * pitch, (x * stride + ry) * depth
+            for row in range((height - ry + stride - 1) // stride):
+                strip[to + row] = planes[at + row * pitch]
 
 
 @kernel
