@@ -21,7 +21,7 @@ def _take_row(values: Array, row: Array, largest: float) -> int:
         value = np.float64(row[x])
         good = abs(value) < largest
         values[x] = value if good else np.nan
-        count += good
+        count += 1 if good else 0
     return count
 
 

@@ -1,8 +1,8 @@
 """The fast path: correlations of a whole tile from squared distances, in float32, pixels that are invalid left out.
 
 A group of shifts is worked on a grid row at a time, and four of its shifts at once, so that the pixels of the patch
-that does not move are loaded once for them and all that is summed stays in the cache. Points whose result cannot be trusted to 1e-6 are
-marked `UNDECIDED`; `joint` decides them.
+that does not move are loaded once for them and all that is summed stays in the cache. Points whose result cannot be
+trusted to 1e-6 are marked `UNDECIDED`; `joint` decides them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import numpy as np
 
 from emreel.descriptors.kernels.flat import Array, kernel
 from emreel.descriptors.kernels.planes import index_of
-from emreel.descriptors.kernels.windows import list_terms, sum_across, sum_down
 from emreel.descriptors.kernels.vectors import (
     LANES,
     absolute,
@@ -23,6 +22,7 @@ from emreel.descriptors.kernels.vectors import (
     splat,
     store,
 )  # fmt: skip
+from emreel.descriptors.kernels.windows import list_terms, sum_across, sum_down
 
 #: (var_a + var_b + (mean_a - mean_b)^2) / (2 sd_a sd_b) up to which float32 distances are good to 1e-6.
 CANCELLATION = 6.0
@@ -30,6 +30,8 @@ CANCELLATION = 6.0
 UNDECIDED = 4.0
 #: Shifts worked on at a time.
 QUAD = 4
+
+
 @kernel
 def count_undecided(a: Array) -> int:
     count = 0
@@ -57,7 +59,9 @@ def list_block_pixels(
 
 
 @kernel
-def _sum_clean_blocks(sums: Array, per_shift: int, rows: Array, planes: Array, at: Array, bounds: Array, n: int) -> None:
+def _sum_clean_blocks(
+    sums: Array, per_shift: int, rows: Array, planes: Array, at: Array, bounds: Array, n: int
+) -> None:
     """The blocks of a grid row, for four shifts. ``sums`` holds rows for each of them, from ``rows`` elements on:
 
     sums over the whole block (at 0), then their levels; over its left-over columns, with all their rows, so that the
@@ -135,7 +139,9 @@ def _sum_clean_blocks(sums: Array, per_shift: int, rows: Array, planes: Array, a
 
 
 @kernel
-def _sum_valid_blocks(sums: Array, per_shift: int, rows: Array, planes: Array, at: Array, bounds: Array, n: int) -> None:
+def _sum_valid_blocks(
+    sums: Array, per_shift: int, rows: Array, planes: Array, at: Array, bounds: Array, n: int
+) -> None:
     """`_sum_clean_blocks` where planes may hold NaN: such pairs count nothing."""
     columns, left_rows, corner = rows[0], rows[1], rows[2]
     with_rest = bounds[3] > 0
@@ -256,8 +262,8 @@ def correlate_group(
     """A correlation map (flat, with pitch) and its distances for each shift, and how many points are undecided.
 
     corners : (y, x) of patch a, the same for all, and of patch b; as many as rows of ``sums`` // QUAD times QUAD at
-    most. clean : no pixel of the tile is invalid. sums, ring : see `_sum_clean_blocks` and `sum_down`; rows: four shifts,
-    and one shift.
+    most. clean : no pixel of the tile is invalid. sums, ring : work, see `_sum_clean_blocks` (four shifts) and
+    `sum_down` (a row for each shift).
     """
     n_shifts, n_pairs = corners.shape[0], stride * stride
     n_quads = (n_shifts + QUAD - 1) // QUAD
@@ -289,13 +295,17 @@ def correlate_group(
                 f, mine = order[quad * QUAD + k], k * per_shift
                 at_ring = (quad * QUAD + k) * per_ring
                 here = at_ring + (row & (n_ring - 1)) * pitch
-                sum_across(flat_ring, here, flat_sums, mine, width, length,
-                            mine + n_levels * width + length if rest > 0 else -1, n_cols, levels, places, n_terms, terms)  # fmt: skip
+                tail = mine + n_levels * width + length if rest > 0 else -1
+                sum_across(
+                    flat_ring, here, flat_sums, mine, width, length, tail, n_cols, levels, places, n_terms, terms
+                )  # fmt: skip
                 if rest > 0:
-                    there = here + n_levels * n_ring * pitch
+                    here += n_levels * n_ring * pitch
                     mine += (n_levels + 1) * width
-                    sum_across(flat_ring, there, flat_sums, mine, width, length,
-                                mine + n_levels * width + length, n_cols, levels, places, n_terms, terms)  # fmt: skip
+                    tail = mine + n_levels * width + length
+                    sum_across(
+                        flat_ring, here, flat_sums, mine, width, length, tail, n_cols, levels, places, n_terms, terms
+                    )  # fmt: skip
                 to = f * per_map + i * pitch
                 sum_down(flat_distances, to, flat_ring, at_ring, row, n_ring, pitch, length, rest > 0, n_cols,
                           levels, places, n_terms, at_ring + n_levels * n_ring * pitch, terms)  # fmt: skip

@@ -22,7 +22,6 @@ import numpy as np
 
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels.distances import QUAD, correlate_group
-from emreel.descriptors.kernels.windows import n_window_levels
 from emreel.descriptors.kernels.flat import Array, add_scaled, add_scaled4, kernel, n_levels
 from emreel.descriptors.kernels.joint import MOMENTS, decide, find_undecided, mend_rim, recount, sum_columns, sum_rows
 from emreel.descriptors.kernels.planes import (
@@ -33,6 +32,7 @@ from emreel.descriptors.kernels.planes import (
 )  # fmt: skip
 from emreel.descriptors.kernels.sides import mend_side, turn_strip
 from emreel.descriptors.kernels.vectors import LANES
+from emreel.descriptors.kernels.windows import n_window_levels
 
 #: Correlation maps computed before they are written or projected: 16 floats fill a cache line.
 GROUP = 16
@@ -106,7 +106,7 @@ class Scratch:
         size = math.prod(shape)
         if name not in self.kept or self.kept[name].size < size:
             self.kept[name] = np.zeros(size)
-        return self.kept[name][:size].reshape(shape)
+        return np.reshape(self.kept[name][:size], shape)
 
     @cached_property
     def filled(self) -> Array:
@@ -140,7 +140,7 @@ class _Mender:
             work.weights[:] = 1
         self.parts: list[Callable[[Array], None]] = []
         if 0 < n_invalid == valid.size - np.count_nonzero(valid):  # else there are NaN pixels as well
-            in_row, in_column = valid.any(axis=1), valid.any(axis=0)
+            in_row, in_column = (np.asarray(valid.any(axis=axis)) for axis in (1, 0))
             rows, columns = _ends(in_row), _ends(in_column)
             if valid.size - n_invalid == (rows[1] - rows[0]) * (columns[1] - columns[0]):
                 self._plan_parts(in_row, in_column, rows, columns)
@@ -168,22 +168,21 @@ class _Mender:
             self.parts.append(self._rim(left, right - left, np.array(rows)))
 
     def _rim(self, col: int, n_cols: int, rows: Array) -> Callable[[Array], None]:
-        work, (side, stride, n_rows, pitch) = self.work, self.work.layout
+        work, (_, stride, n_rows, pitch) = self.work, self.work.layout
         known = np.full((stride, 2), -1, np.int64)
         ones = np.ones(stride * pitch + work.slack, np.float32)
+        for_sums = self._for_sums()
         lines = work.room("rim", stride, MOMENTS, stride * n_rows * pitch + LANES)
 
         def mend(group: Array) -> None:
             mend_rim(
                 work.correlations, work.distances, group, work.filled, ones, rows, np.array(work.layout),
-                self.grid_yx[0], col, n_cols, known, lines, *self._for_sums(), work.n_ring,
+                self.grid_yx[0], col, n_cols, known, lines, *for_sums, work.n_ring,
             )  # fmt: skip
 
         return mend
 
-    def _side(
-        self, col: int, n_cols: int, reach: int, in_row: Array, in_column: Array
-    ) -> Callable[[Array], None]:
+    def _side(self, col: int, n_cols: int, reach: int, in_row: Array, in_column: Array) -> Callable[[Array], None]:
         work, (side, stride, n_rows, pitch) = self.work, self.work.layout
         depth, n_columns = grid_length(n_rows, LANES) * LANES, (n_cols - 1) * stride + reach
         line = stride * depth
@@ -194,7 +193,7 @@ class _Mender:
         weights[np.arange(in_row.size) % stride * depth + np.arange(in_row.size) // stride] = in_row
         known = np.full((KEPT_COLUMNS, 2), -1, np.int64)
         lines = work.room(f"side {col > 0}", KEPT_COLUMNS, MOMENTS, n_cols * line + LANES)
-        turned = np.zeros((2, n_cols * depth + LANES), np.float32)
+        turned, distances = (np.zeros(n_cols * depth + LANES, np.float32) for _ in range(2))
         sums = work.room("turned sums", 2, MOMENTS, n_cols * depth + LANES)
         n_joint = work.room("turned number", n_cols * depth + LANES)
         pieces = work.room("turned pieces", (work.n_levels + 1) * (depth + side // stride + 2 * LANES))
@@ -203,13 +202,13 @@ class _Mender:
         def mend(group: Array) -> None:
             mend_side(
                 work.correlations, work.distances, group, strip, weights, in_row.astype(np.int64), valid_columns,
-                np.array([side, stride, depth, pitch]), self.grid_yx[0], col, n_cols, known, lines, sums, *turned,
-                n_joint, pieces, ring, work.n_ring,
+                np.array([side, stride, depth, pitch]), self.grid_yx[0], col, n_cols, known, lines, sums,
+                turned, distances, n_joint, pieces, ring, work.n_ring,
             )  # fmt: skip
 
         return mend
 
-    def _for_sums(self) -> tuple[Array, ...]:
+    def _for_sums(self) -> tuple[Array, Array, Array, Array]:
         """Room for one-sided sums of both patches and one more, numbers of pixels, and work."""
         work, (side, _, _, pitch) = self.work, self.work.layout
         return (
@@ -242,7 +241,8 @@ class _Mender:
         y1 = y0 + (end - first - 1) * stride + side
         sum_rows(rows, planes, others, False, corner, y0, y1, side, stride, n_rows, pitch, n_cols, pieces)
         sum_columns(sums[which], rows, y0, y0, y1, end - first, side, stride, pitch, 0, n_cols, ring, work.n_ring)
-        return sums[which]
+        chosen: Array = sums[which]
+        return chosen
 
 
 def _ends(inside: Array) -> tuple[int, int]:

@@ -17,13 +17,19 @@ vectors into what the processor has. Nothing checks bounds: arrays must be 16 nu
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic, models, overload, register_model
 
 LANES = 16
+
+
+def _intrinsic(function: Callable[..., Any]) -> Any:
+    """Numba's decorator, which has no types."""
+    return intrinsic(function)
 
 
 class Vector(types.Type):
@@ -35,9 +41,9 @@ class Vector(types.Type):
 
 
 @register_model(Vector)
-class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Vector) -> None:
-        super().__init__(dmm, fe_type, _lowered(fe_type))
+        super().__init__(dmm, fe_type, _lowered(fe_type))  # type: ignore[no-untyped-call]
 
 
 FLOATS = {types.float32: Vector(types.float32), types.float64: Vector(types.float64)}
@@ -55,7 +61,7 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def load(typing_context: Any, array: Any, index: Any) -> Any:
     """Elements [index, index + LANES) of a flat array."""
 
@@ -66,7 +72,7 @@ def load(typing_context: Any, array: Any, index: Any) -> Any:
     return FLOATS[array.dtype](array, types.intp), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Write elements [index, index + LANES) of a flat array."""
 
@@ -78,7 +84,7 @@ def store(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     return types.void(array, types.intp, FLOATS[array.dtype]), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def splat(typing_context: Any, value: Any) -> Any:
     """The same number in every lane."""
 
@@ -94,7 +100,7 @@ def splat(typing_context: Any, value: Any) -> Any:
 def _two(name: str) -> Any:
     """An operation of two vectors of one type."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @_intrinsic
     def operation(typing_context: Any, a: Any, b: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return getattr(builder, name)(*args)
@@ -105,7 +111,7 @@ def _two(name: str) -> Any:
 
 
 def _compared(relation: str) -> Any:
-    @intrinsic  # type: ignore[untyped-decorator]
+    @_intrinsic
     def operation(typing_context: Any, a: Any, b: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             return builder.fcmp_ordered(relation, *args)
@@ -120,7 +126,7 @@ _less, _equal = _compared("<"), _compared("==")
 
 
 def _overload_operator(symbol: Any, operation: Any, wanted: Any) -> None:
-    @overload(symbol)  # type: ignore[untyped-decorator]
+    @overload(symbol)
     def of_vectors(a, b):  # type: ignore[no-untyped-def]  # numba compares the bare signatures
         if isinstance(a, Vector) and a == b and (a.element == types.boolean) == wanted:
             return lambda a, b: operation(a, b)
@@ -142,11 +148,11 @@ for _symbol, _operation, _on_masks in (
 def _called(function: str, n_args: int) -> Any:
     """A function of the compiler's own, on vectors of one type."""
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @_intrinsic
     def one(typing_context: Any, a: Any) -> Any:
         return a(a), generate
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @_intrinsic
     def three(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
         return a(a, b, c), generate
 
@@ -166,7 +172,7 @@ sqrt = _called("sqrt", 1)
 absolute = _called("fabs", 1)
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def select(typing_context: Any, mask: Any, a: Any, b: Any) -> Any:
     """a where the mask holds, else b."""
 
@@ -176,7 +182,7 @@ def select(typing_context: Any, mask: Any, a: Any, b: Any) -> Any:
     return a(mask, a, b), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def all_hold(typing_context: Any, mask: Any) -> Any:
     """Whether a comparison holds in every lane."""
 
@@ -187,7 +193,7 @@ def all_hold(typing_context: Any, mask: Any) -> Any:
     return types.boolean(mask), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def widen(typing_context: Any, a: Any) -> Any:
     """float32 to float64."""
 
@@ -197,7 +203,7 @@ def widen(typing_context: Any, a: Any) -> Any:
     return FLOATS[types.float64](a), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@_intrinsic
 def narrow(typing_context: Any, a: Any) -> Any:
     """float64 to float32, rounded."""
 
