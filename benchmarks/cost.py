@@ -17,11 +17,11 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from frame import two_phases  # noqa: E402
+from frame import two_phases
 
-from emreel.descriptors.geometry import pad_frame  # noqa: E402
-from emreel.fit import fit_model  # noqa: E402
-from emreel.recipe import Recipe  # noqa: E402
+from emreel.descriptors.geometry import pad_frame
+from emreel.fit import fit_model
+from emreel.recipe import Recipe
 
 SIDE_PX, REPEATS = 512, 15
 DESCRIPTORS = ("lattice", "translation")
