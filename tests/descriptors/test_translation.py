@@ -120,6 +120,25 @@ def test_a_frame_of_many_internal_tiles_is_its_parts(stride):
         np.testing.assert_array_equal(descriptor(padded[window], valid[window]), whole[i0 : i0 + 30, j0 : j0 + 40])
 
 
+@pytest.mark.parametrize("stride", [2, 3, 4])
+@pytest.mark.parametrize("cut", [np.s_[:, :], np.s_[12:, :], np.s_[:, 12:]], ids=["frame", "no top", "no left"])
+def test_an_invalid_pixel_is_seen_no_farther_than_a_patch_reaches(stride, cut):
+    """Rims, sides and corners of a frame without holes are summed in another way than where there is a hole."""
+    rng = np.random.default_rng(stride)
+    descriptor = TranslationSymmetry(window_px=6, patch_px=4, stride=stride, max_shifts=25)
+    padded, valid = pad_frame(rng.normal(1000, 50, (60, 83)).astype(np.float32), descriptor.halo)
+    padded, valid = padded[cut], valid[cut]
+    holed = valid.copy()
+    y, x = 33, 40
+    holed[y, x] = False
+    without, having = descriptor(padded, valid), descriptor(padded, holed)
+    i, j = (np.arange(n) * stride + descriptor.halo for n in without.shape[:2])
+    far = np.maximum(abs(i[:, None] - y), abs(j[None, :] - x)) > descriptor.halo
+    assert far.any() and not far.all()
+    np.testing.assert_array_equal(having[far], without[far])
+    assert np.any(having[~far] != without[~far])
+
+
 @pytest.mark.parametrize("stride", [1, 2, 3, 4, 7, 8])
 def test_conforms(stride):
     check_descriptor(TranslationSymmetry(window_px=6, patch_px=5, stride=stride, max_shifts=30))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from emreel.movie import EmreelError
 Shift = tuple[int, int]  # (dy, dx), px
 
 #: Largest tile worked on at once, grid points: its planes and bands then stay in the cache.
-TILE_POINTS = (64, 256)
+TILE_POINTS = (64, 128)
 
 
 class TranslationError(EmreelError, ValueError):
@@ -89,8 +89,46 @@ def _complete(given: Mapping[str, Any], names: Iterable[str], fold: Fold) -> dic
     return {**{name: learned[name] for name in missing if name in learned}, **given}
 
 
+class _Shifted(Protocol):
+    """What `_Correlating` asks of a descriptor."""
+
+    @property
+    def shifts(self) -> tuple[Shift, ...]: ...
+    @property
+    def patch_px(self) -> int: ...
+    @property
+    def stride(self) -> int: ...
+    @property
+    def halo(self) -> int: ...
+
+
+class _Correlating:
+    """What the descriptors of this module share: they differ in where their shifts come from."""
+
+    @property
+    def features(self: _Shifted) -> tuple[Feature, ...]:
+        """The correlation for each shift."""
+        return tuple(Feature(f"shift {dy:+d} {dx:+d} px") for dy, dx in self.shifts)
+
+    def __call__(self: _Shifted, padded: Frame, valid: Mask | None = None) -> FeatureMap:
+        """Correlations, shape (y_grid, x_grid, shift), between -1 and 1; 0 where a patch is flat or hardly valid."""
+        return correlate_shifts(padded, valid, self.shifts, self.patch_px, self.stride, self.halo)
+
+    def project(
+        self: _Shifted,
+        padded: Frame,
+        mean: npt.NDArray[np.float64],
+        components: npt.NDArray[np.float64],
+        valid: Mask | None = None,
+    ) -> FeatureMap:
+        """``(features - mean) @ components.T`` without the features, shape (y_grid, x_grid, component)."""
+        return correlate_shifts(
+            padded, valid, self.shifts, self.patch_px, self.stride, self.halo, mean=mean, components=components
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
-class TranslationSymmetry:
+class TranslationSymmetry(_Correlating):
     """Correlation with shifted copies, for a grid of shifts over a window.
 
     Parameters
@@ -129,29 +167,9 @@ class TranslationSymmetry:
     def halo(self) -> int:
         return self.window_px + self.patch_px
 
-    @property
-    def features(self) -> tuple[Feature, ...]:
-        return _features(self.shifts)
-
-    def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
-        """Correlations, shape (y_grid, x_grid, shift), between -1 and 1; 0 where a patch is flat or hardly valid."""
-        return correlate_shifts(padded, valid, self.shifts, self.patch_px, self.stride, self.halo)
-
-    def project(
-        self,
-        padded: Frame,
-        mean: npt.NDArray[np.float64],
-        components: npt.NDArray[np.float64],
-        valid: Mask | None = None,
-    ) -> FeatureMap:
-        """``(features - mean) @ components.T`` without the features, shape (y_grid, x_grid, component)."""
-        return correlate_shifts(
-            padded, valid, self.shifts, self.patch_px, self.stride, self.halo, mean=mean, components=components
-        )
-
 
 @dataclass(frozen=True, kw_only=True)
-class PreselectedTranslations:
+class PreselectedTranslations(_Correlating):
     """Correlation with copies shifted by given vectors, (dy, dx) in px; otherwise as `TranslationSymmetry`.
 
     >>> PreselectedTranslations(shifts=((0, 7), (9, -3)), patch_px=10).features[1].name
@@ -179,26 +197,6 @@ class PreselectedTranslations:
     @property
     def halo(self) -> int:
         return self.patch_px + max(max(abs(dy), abs(dx)) for dy, dx in self.shifts)
-
-    @property
-    def features(self) -> tuple[Feature, ...]:
-        return _features(self.shifts)
-
-    def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
-        """Correlations, shape (y_grid, x_grid, shift), between -1 and 1; 0 where a patch is flat or hardly valid."""
-        return correlate_shifts(padded, valid, self.shifts, self.patch_px, self.stride, self.halo)
-
-    def project(
-        self,
-        padded: Frame,
-        mean: npt.NDArray[np.float64],
-        components: npt.NDArray[np.float64],
-        valid: Mask | None = None,
-    ) -> FeatureMap:
-        """``(features - mean) @ components.T`` without the features, shape (y_grid, x_grid, component)."""
-        return correlate_shifts(
-            padded, valid, self.shifts, self.patch_px, self.stride, self.halo, mean=mean, components=components
-        )
 
 
 def correlate_shifts(
@@ -267,17 +265,13 @@ def correlate_shifts(
 
 
 def _plan_tiles(shape: tuple[int, int], valid: Mask | None, stride: int, halo: int) -> npt.NDArray[np.int64]:
-    """Cut the grid into tiles, also along the lines where the padding beyond the frame begins to be seen."""
-    inner = [
-        (0, n_points) if valid is None else _untouched(np.any(valid, axis=1 - axis), n_points, stride, halo)
-        for axis, n_points in enumerate(shape)
-    ]
-    tiles = []
-    for j0, j1 in pairwise(_cuts(shape[1], inner[1], TILE_POINTS[1])):
-        narrow = TILE_POINTS[1] // (j1 - j0) >= 4  # then a taller tile has the same size
-        for i0, i1 in pairwise(_cuts(shape[0], inner[0], TILE_POINTS[0] * (4 if narrow else 1))):
-            tiles.append((i0, i1, j0, j1))
-    return np.array(tiles, dtype=np.int64)
+    """Cut the grid into tiles, also along the rows where the padding beyond the frame begins to be seen."""
+    inner = (0, shape[0])
+    if valid is not None:
+        inner = _untouched(np.any(valid, axis=1), shape[0], stride, halo)
+    rows = list(pairwise(_cuts(shape[0], inner, TILE_POINTS[0])))
+    columns = pairwise(_cuts(shape[1], (0, shape[1]), TILE_POINTS[1]))
+    return np.array([(i0, i1, j0, j1) for j0, j1 in columns for i0, i1 in rows], dtype=np.int64)
 
 
 def _cuts(n_points: int, inner: tuple[int, int], largest: int) -> list[int]:
@@ -302,10 +296,6 @@ def _frozen(array: npt.NDArray[Any], dtype: type) -> npt.NDArray[Any]:
     view: npt.NDArray[Any] = np.ascontiguousarray(array, dtype=dtype).view()
     view.flags.writeable = False
     return view
-
-
-def _features(shifts: Iterable[Shift]) -> tuple[Feature, ...]:
-    return tuple(Feature(f"shift {dy:+d} {dx:+d} px") for dy, dx in shifts)
 
 
 def _check_lengths(**lengths: int) -> None:

@@ -106,9 +106,8 @@ def with_margin(image: npt.NDArray[np.float32], radius: int, n_out: int, step: i
 
 def smooth(image: Image, taps: Image, step: int, n_yx: tuple[int, int]) -> Image:
     """Separable smoothing of both axes, every ``step``-th point; zeros beyond the image."""
-    radius = len(taps) // 2
-    down = kernels.smooth_rows(with_margin(image, radius, n_yx[0], step), taps, step, n_yx[0])
-    across = kernels.smooth_rows(with_margin(down.T, radius, n_yx[1], step), taps, step, n_yx[1])
+    down = kernels.smooth_rows(image, taps, step, n_yx[0])
+    across = kernels.smooth_rows(np.ascontiguousarray(down.T), taps, step, n_yx[1])
     return np.ascontiguousarray(across.T)
 
 

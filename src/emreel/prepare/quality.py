@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from emreel.descriptors.kernels.vectors import LANES
+from emreel.prepare.kernels import measure_rows
+
 #: No detector counts so far; values beyond are damage, and would overflow float32 sums.
 LARGEST_COUNT = 1e12
 #: A frame of less than this share of the movie's usual mean is blank (beam off, shutter closed).
@@ -37,20 +40,13 @@ class FrameSums:
     @classmethod
     def of(cls, band: npt.NDArray[Any]) -> FrameSums:
         """band : shape (rows, x), counts as recorded; integers or reals."""
-        usable = usable_pixels(band)
-        values = np.where(usable, band, 0).astype(np.float64)
-        low = np.where(usable, values, np.inf)
-        high = np.where(usable, values, -np.inf)
-        row_min = low.min(axis=1)
-        return cls(
-            values.sum(axis=1),
-            usable.sum(axis=1, dtype=np.int64),
-            row_min,
-            high.max(axis=1),
-            (usable & (values == row_min[:, None])).sum(axis=1, dtype=np.int64),
-            low.min(axis=0),
-            high.max(axis=0),
-        )
+        height, width = band.shape
+        sums, lows, highs = np.empty(height), np.empty(height), np.empty(height)
+        counts, at_low = np.empty(height, np.int64), np.empty(height, np.int64)
+        column_low, column_high = np.full(width + LANES, np.inf), np.full(width + LANES, -np.inf)
+        largest = LARGEST_COUNT if band.dtype.kind == "f" else np.inf
+        measure_rows(_measurable(band), largest, sums, counts, lows, highs, at_low, column_low, column_high)
+        return cls(sums, counts, lows, highs, at_low, column_low[:width], column_high[:width])
 
     def __add__(self, below: FrameSums) -> FrameSums:
         return FrameSums(
@@ -107,6 +103,14 @@ class FrameReport:
     @property
     def usable(self) -> bool:
         return self.status == "good"
+
+
+def _measurable(band: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The band as one of the kinds of array that the kernel is compiled for: contiguous and not to be written."""
+    known = band.dtype.newbyteorder("=") in (np.uint8, np.uint16, np.int16, np.float32)
+    view: npt.NDArray[Any] = np.ascontiguousarray(band, band.dtype.newbyteorder("=") if known else np.float64).view()
+    view.flags.writeable = False
+    return view
 
 
 def usable_pixels(frame: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:

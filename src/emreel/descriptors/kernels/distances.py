@@ -1,54 +1,35 @@
 """The fast path: correlations of a whole tile from squared distances, in float32, pixels that are invalid left out.
 
-Points whose result cannot be trusted to 1e-6 are marked `UNDECIDED`; `joint` decides them.
+A group of shifts is worked on a grid row at a time, and four of its shifts at once, so that the pixels of the patch
+that does not move are loaded once for them and all that is summed stays in the cache. Points whose result cannot be
+trusted to 1e-6 are marked `UNDECIDED`; `joint` decides them.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from emreel.descriptors.kernels.flat import (
-    NEXT,
-    WITH_TAIL,
-    Array,
-    add,
-    add_distance1,
-    add_distance3,
-    distance1_onto,
-    distance3_onto,
-    kernel,
-    sum2,
-    sum_windows,
-)  # fmt: skip
+from emreel.descriptors.kernels.flat import Array, kernel
 from emreel.descriptors.kernels.planes import index_of
+from emreel.descriptors.kernels.vectors import (
+    LANES,
+    absolute,
+    all_hold,
+    load,
+    multiply_add,
+    narrow,
+    select,
+    splat,
+    store,
+)  # fmt: skip
+from emreel.descriptors.kernels.windows import list_terms, sum_across, sum_down
 
 #: (var_a + var_b + (mean_a - mean_b)^2) / (2 sd_a sd_b) up to which float32 distances are good to 1e-6.
 CANCELLATION = 6.0
 #: Written where the fast path gives up; no correlation is that large.
 UNDECIDED = 4.0
-
-
-@kernel
-def _correlate(
-    out: Array,
-    distance: Array,
-    mean_a: Array,
-    mean_b: Array,
-    var_a: Array,
-    var_b: Array,
-    scale_a: Array,
-    scale_b: Array,
-    n: float,
-) -> None:
-    half, per_pixel = np.float32(0.5), np.float32(1.0 / n)
-    limit, one = np.float32(CANCELLATION), np.float32(1.0)
-    for e in range(out.size):
-        step = np.float32(mean_a[e] - mean_b[e])
-        spread = half * ((var_a[e] + var_b[e]) + step * step)
-        factor = scale_a[e] * scale_b[e]
-        value = (spread - half * (distance[e] * per_pixel)) * factor
-        good = (spread * factor < limit) & (abs(value) < np.float32(1.5))
-        out[e] = max(-one, min(one, value)) if good else np.float32(UNDECIDED)
+#: Shifts worked on at a time.
+QUAD = 4
 
 
 @kernel
@@ -57,45 +38,6 @@ def count_undecided(a: Array) -> int:
     for e in range(a.size):
         count += a[e] > np.float32(1.5)
     return count
-
-
-@kernel
-def _add_distances(out: Array, planes: Array, at_a: Array, at_b: Array, q0: int, q1: int, start: int) -> None:
-    """out += squared distances of the pairs q0 <= q < q1, from element ``start`` of the planes on."""
-    n = out.size
-    q = q0
-    while q + 3 <= q1:
-        a0, a1, a2 = at_a[q] + start, at_a[q + 1] + start, at_a[q + 2] + start
-        b0, b1, b2 = at_b[q] + start, at_b[q + 1] + start, at_b[q + 2] + start
-        add_distance3(
-            out, planes[a0 : a0 + n], planes[b0 : b0 + n], planes[a1 : a1 + n], planes[b1 : b1 + n],
-            planes[a2 : a2 + n], planes[b2 : b2 + n],
-        )  # fmt: skip
-        q += 3
-    while q < q1:
-        a0, b0 = at_a[q] + start, at_b[q] + start
-        add_distance1(out, planes[a0 : a0 + n], planes[b0 : b0 + n])
-        q += 1
-
-
-@kernel
-def _distances_onto(
-    out: Array, base: Array, planes: Array, at_a: Array, at_b: Array, q0: int, q1: int, start: int
-) -> None:
-    """out = base + squared distances of the pairs q0 <= q < q1 (at least one)."""
-    n = out.size
-    a0, b0 = at_a[q0] + start, at_b[q0] + start
-    if q0 + 3 > q1:
-        distance1_onto(out, base, planes[a0 : a0 + n], planes[b0 : b0 + n])
-        _add_distances(out, planes, at_a, at_b, q0 + 1, q1, start)
-    else:
-        a1, a2 = at_a[q0 + 1] + start, at_a[q0 + 2] + start
-        b1, b2 = at_b[q0 + 1] + start, at_b[q0 + 2] + start
-        distance3_onto(
-            out, base, planes[a0 : a0 + n], planes[b0 : b0 + n], planes[a1 : a1 + n], planes[b1 : b1 + n],
-            planes[a2 : a2 + n], planes[b2 : b2 + n],
-        )  # fmt: skip
-        _add_distances(out, planes, at_a, at_b, q0 + 3, q1, start)
 
 
 @kernel
@@ -117,53 +59,261 @@ def list_block_pixels(
 
 
 @kernel
-def _sum_distances(
-    out: Array, planes: Array, at_a: Array, at_b: Array, bounds: Array, side: int, stride: int, pitch: int,
-    pieces: Array, rims: Array, bands: Array, zeros: Array,
-) -> None:  # fmt: skip
-    """Sum of squared distances over the patch, for every grid point of the tile (flat, with pitch).
+def _sum_clean_blocks(
+    sums: Array, per_shift: int, rows: Array, planes: Array, at: Array, bounds: Array, n: int
+) -> None:
+    """The blocks of a grid row, for four shifts. ``sums`` holds rows for each of them, from ``rows`` elements on:
 
-    Rows 0 and 1 of ``pieces`` get the sums over a block and over its left-over columns, those of ``rims`` the same
-    for its left-over rows, and those of ``bands`` the sums over whole rows of the patch and of its left-over rows.
+    sums over the whole block (at 0), then their levels; over its left-over columns, with all their rows, so that the
+    tail of a window is one element; over its left-over rows, then their levels; over the pixels that are in both.
     """
-    blocks, rest = side // stride, side % stride
-    total = out.size + (blocks + (1 if rest > 0 else 0)) * pitch
-    chunk = pieces.shape[1] - (blocks + 3) * pitch
-    for start in range(0, total, chunk):
-        n = min(chunk, total - start)
-        whole, nothing = pieces[0, :n], zeros[:n]
-        if rest > 0:
-            cols, rows, corner = pieces[1, :n], rims[0, :n], rims[1, :n]
-            _distances_onto(corner, nothing, planes, at_a, at_b, bounds[0], bounds[1], start)
-            _distances_onto(rows, corner, planes, at_a, at_b, bounds[1], bounds[2], start)
-            _distances_onto(cols, nothing, planes, at_a, at_b, bounds[2], bounds[3], start)
-            sum2(whole, rows, cols)
-            add(cols, corner)
-            _add_distances(whole, planes, at_a, at_b, bounds[3], bounds[4], start)
-            sum_windows(bands[1, start : start + n], rims, blocks, NEXT, WITH_TAIL)
-        else:
-            _distances_onto(whole, nothing, planes, at_a, at_b, bounds[3], bounds[4], start)
-        sum_windows(bands[0, start : start + n], pieces, blocks, NEXT, rest > 0)
-    sum_windows(out, bands, blocks, pitch, rest > 0)
+    columns, left_rows, corner = rows[0], rows[1], rows[2]
+    with_rest = bounds[3] > 0
+    zero = splat(np.float32(0.0))
+    for e in range(0, n, LANES):
+        f, g, h = e + per_shift, e + 2 * per_shift, e + 3 * per_shift
+        s0, s1, s2, s3 = zero, zero, zero, zero
+        c0, c1, c2, c3 = zero, zero, zero, zero
+        r0, r1, r2, r3 = zero, zero, zero, zero
+        for q in range(bounds[0], bounds[1]):
+            a = load(planes, at[q, QUAD] + e)
+            d = a - load(planes, at[q, 0] + e)
+            s0 = multiply_add(d, d, s0)
+            d = a - load(planes, at[q, 1] + e)
+            s1 = multiply_add(d, d, s1)
+            d = a - load(planes, at[q, 2] + e)
+            s2 = multiply_add(d, d, s2)
+            d = a - load(planes, at[q, 3] + e)
+            s3 = multiply_add(d, d, s3)
+        c0, c1, c2, c3 = s0, s1, s2, s3
+        for q in range(bounds[1], bounds[2]):
+            a = load(planes, at[q, QUAD] + e)
+            d = a - load(planes, at[q, 0] + e)
+            s0 = multiply_add(d, d, s0)
+            d = a - load(planes, at[q, 1] + e)
+            s1 = multiply_add(d, d, s1)
+            d = a - load(planes, at[q, 2] + e)
+            s2 = multiply_add(d, d, s2)
+            d = a - load(planes, at[q, 3] + e)
+            s3 = multiply_add(d, d, s3)
+        r0, r1, r2, r3 = s0, s1, s2, s3
+        s0, s1, s2, s3 = zero, zero, zero, zero
+        for q in range(bounds[2], bounds[3]):
+            a = load(planes, at[q, QUAD] + e)
+            d = a - load(planes, at[q, 0] + e)
+            s0 = multiply_add(d, d, s0)
+            d = a - load(planes, at[q, 1] + e)
+            s1 = multiply_add(d, d, s1)
+            d = a - load(planes, at[q, 2] + e)
+            s2 = multiply_add(d, d, s2)
+            d = a - load(planes, at[q, 3] + e)
+            s3 = multiply_add(d, d, s3)
+        if with_rest:
+            store(sums, e + corner, c0)
+            store(sums, f + corner, c1)
+            store(sums, g + corner, c2)
+            store(sums, h + corner, c3)
+            store(sums, e + left_rows, r0)
+            store(sums, f + left_rows, r1)
+            store(sums, g + left_rows, r2)
+            store(sums, h + left_rows, r3)
+            store(sums, e + columns, s0 + c0)
+            store(sums, f + columns, s1 + c1)
+            store(sums, g + columns, s2 + c2)
+            store(sums, h + columns, s3 + c3)
+            s0, s1, s2, s3 = r0 + s0, r1 + s1, r2 + s2, r3 + s3
+        for q in range(bounds[3], bounds[4]):
+            a = load(planes, at[q, QUAD] + e)
+            d = a - load(planes, at[q, 0] + e)
+            s0 = multiply_add(d, d, s0)
+            d = a - load(planes, at[q, 1] + e)
+            s1 = multiply_add(d, d, s1)
+            d = a - load(planes, at[q, 2] + e)
+            s2 = multiply_add(d, d, s2)
+            d = a - load(planes, at[q, 3] + e)
+            s3 = multiply_add(d, d, s3)
+        store(sums, e, s0)
+        store(sums, f, s1)
+        store(sums, g, s2)
+        store(sums, h, s3)
+
+
+@kernel
+def _sum_valid_blocks(
+    sums: Array, per_shift: int, rows: Array, planes: Array, at: Array, bounds: Array, n: int
+) -> None:
+    """`_sum_clean_blocks` where planes may hold NaN: such pairs count nothing."""
+    columns, left_rows, corner = rows[0], rows[1], rows[2]
+    with_rest = bounds[3] > 0
+    zero = splat(np.float32(0.0))
+    for e in range(0, n, LANES):
+        f, g, h = e + per_shift, e + 2 * per_shift, e + 3 * per_shift
+        s0, s1, s2, s3 = zero, zero, zero, zero
+        c0, c1, c2, c3 = zero, zero, zero, zero
+        r0, r1, r2, r3 = zero, zero, zero, zero
+        for q in range(bounds[0], bounds[1]):
+            a = load(planes, at[q, QUAD] + e)
+            d = a - load(planes, at[q, 0] + e)
+            d = select(d == d, d, zero)
+            s0 = multiply_add(d, d, s0)
+            d = a - load(planes, at[q, 1] + e)
+            d = select(d == d, d, zero)
+            s1 = multiply_add(d, d, s1)
+            d = a - load(planes, at[q, 2] + e)
+            d = select(d == d, d, zero)
+            s2 = multiply_add(d, d, s2)
+            d = a - load(planes, at[q, 3] + e)
+            d = select(d == d, d, zero)
+            s3 = multiply_add(d, d, s3)
+        c0, c1, c2, c3 = s0, s1, s2, s3
+        for q in range(bounds[1], bounds[2]):
+            a = load(planes, at[q, QUAD] + e)
+            d = a - load(planes, at[q, 0] + e)
+            d = select(d == d, d, zero)
+            s0 = multiply_add(d, d, s0)
+            d = a - load(planes, at[q, 1] + e)
+            d = select(d == d, d, zero)
+            s1 = multiply_add(d, d, s1)
+            d = a - load(planes, at[q, 2] + e)
+            d = select(d == d, d, zero)
+            s2 = multiply_add(d, d, s2)
+            d = a - load(planes, at[q, 3] + e)
+            d = select(d == d, d, zero)
+            s3 = multiply_add(d, d, s3)
+        r0, r1, r2, r3 = s0, s1, s2, s3
+        s0, s1, s2, s3 = zero, zero, zero, zero
+        for q in range(bounds[2], bounds[3]):
+            a = load(planes, at[q, QUAD] + e)
+            d = a - load(planes, at[q, 0] + e)
+            d = select(d == d, d, zero)
+            s0 = multiply_add(d, d, s0)
+            d = a - load(planes, at[q, 1] + e)
+            d = select(d == d, d, zero)
+            s1 = multiply_add(d, d, s1)
+            d = a - load(planes, at[q, 2] + e)
+            d = select(d == d, d, zero)
+            s2 = multiply_add(d, d, s2)
+            d = a - load(planes, at[q, 3] + e)
+            d = select(d == d, d, zero)
+            s3 = multiply_add(d, d, s3)
+        if with_rest:
+            store(sums, e + corner, c0)
+            store(sums, f + corner, c1)
+            store(sums, g + corner, c2)
+            store(sums, h + corner, c3)
+            store(sums, e + left_rows, r0)
+            store(sums, f + left_rows, r1)
+            store(sums, g + left_rows, r2)
+            store(sums, h + left_rows, r3)
+            store(sums, e + columns, s0 + c0)
+            store(sums, f + columns, s1 + c1)
+            store(sums, g + columns, s2 + c2)
+            store(sums, h + columns, s3 + c3)
+            s0, s1, s2, s3 = r0 + s0, r1 + s1, r2 + s2, r3 + s3
+        for q in range(bounds[3], bounds[4]):
+            a = load(planes, at[q, QUAD] + e)
+            d = a - load(planes, at[q, 0] + e)
+            d = select(d == d, d, zero)
+            s0 = multiply_add(d, d, s0)
+            d = a - load(planes, at[q, 1] + e)
+            d = select(d == d, d, zero)
+            s1 = multiply_add(d, d, s1)
+            d = a - load(planes, at[q, 2] + e)
+            d = select(d == d, d, zero)
+            s2 = multiply_add(d, d, s2)
+            d = a - load(planes, at[q, 3] + e)
+            d = select(d == d, d, zero)
+            s3 = multiply_add(d, d, s3)
+        store(sums, e, s0)
+        store(sums, f, s1)
+        store(sums, g, s2)
+        store(sums, h, s3)
+
+
+@kernel
+def _correlate(
+    out: Array, distance: Array, mean: Array, variance: Array, scale: Array, a: int, b: int, n_pixels: float,
+    first: int, n: int,
+) -> int:  # fmt: skip
+    """Correlations of n patches at ``a`` and ``b`` from their distance; how many are left undecided."""
+    half, per_pixel = splat(np.float32(0.5)), splat(np.float32(1.0 / n_pixels))
+    limit, most = splat(np.float32(CANCELLATION)), splat(np.float32(1.5))
+    one, minus_one, undecided = splat(np.float32(1)), splat(np.float32(-1)), splat(np.float32(UNDECIDED))
+    all_good = True
+    for e in range(first, first + n, LANES):
+        step = narrow(load(mean, a + e) - load(mean, b + e))
+        spread = half * ((load(variance, a + e) + load(variance, b + e)) + step * step)
+        factor = load(scale, a + e) * load(scale, b + e)
+        value = (spread - half * (load(distance, e) * per_pixel)) * factor
+        good = (spread * factor < limit) & (absolute(value) < most)
+        value = select(value < one, value, one)
+        value = select(minus_one < value, value, minus_one)
+        store(out, e, select(good, value, undecided))
+        all_good &= all_hold(good)
+    return 0 if all_good else count_undecided(out[first : first + n])
 
 
 @kernel
 def correlate_group(
-    correlations: Array, undecided: Array, n: int, corners: Array, planes: Array, mean: Array, variance: Array,
-    scale: Array, side: int, stride: int, n_rows: int, pitch: int, pieces: Array, rims: Array, bands: Array,
-    zeros: Array, distances: Array,
+    correlations: Array, undecided: Array, distances: Array, corners: Array, planes: Array, mean: Array,
+    variance: Array, scale: Array, clean: bool, n_grid_rows: int, n_cols: int, side: int, stride: int, n_rows: int,
+    pitch: int, sums: Array, ring: Array, n_levels: int, n_ring: int,
 ) -> None:  # fmt: skip
-    """A correlation map (flat, with pitch) and its distances for each shift, and how many points are undecided."""
-    at_a, at_b = np.empty(stride * stride, np.int64), np.empty(stride * stride, np.int64)
-    bounds = np.empty(5, np.int64)
-    for f in range(corners.shape[0]):
-        corner = corners[f]
-        list_block_pixels(at_a, at_b, bounds, corner, side % stride, stride, n_rows, pitch)
-        _sum_distances(distances[f, :n], planes, at_a, at_b, bounds, side, stride, pitch, pieces, rims, bands, zeros)
-        a = index_of(corner[0], corner[1], stride, n_rows, pitch)
-        b = index_of(corner[2], corner[3], stride, n_rows, pitch)
-        _correlate(
-            correlations[f, :n], distances[f, :n], mean[a : a + n], mean[b : b + n], variance[a : a + n],
-            variance[b : b + n], scale[a : a + n], scale[b : b + n], float(side * side),
-        )  # fmt: skip
-        undecided[f] = count_undecided(correlations[f, :n])
+    """A correlation map (flat, with pitch) and its distances for each shift, and how many points are undecided.
+
+    corners : (y, x) of patch a, the same for all, and of patch b; as many as rows of ``sums`` // QUAD times QUAD at
+    most. clean : no pixel of the tile is invalid. sums, ring : work, see `_sum_clean_blocks` (four shifts) and
+    `sum_down` (a row for each shift).
+    """
+    n_shifts, n_pairs = corners.shape[0], stride * stride
+    n_quads = (n_shifts + QUAD - 1) // QUAD
+    length, rest = side // stride, side % stride
+    extra = 1 if rest > 0 else 0
+    levels, places, terms = np.empty(40, np.int64), np.empty(40, np.int64), np.empty(40, np.int64)
+    n_terms = list_terms(levels, places, length)
+    at, bounds = np.empty((n_quads, n_pairs, QUAD + 1), np.int64), np.empty(5, np.int64)
+    at_a, at_b = np.empty(n_pairs, np.int64), np.empty(n_pairs, np.int64)
+    order = np.argsort(corners[:, 2], kind="mergesort")  # neighbours then share rows
+    for f in range(n_quads * QUAD):  # beyond the last shift, the last one again
+        list_block_pixels(at_a, at_b, bounds, corners[order[min(f, n_shifts - 1)]], rest, stride, n_rows, pitch)
+        at[f // QUAD, :, f % QUAD] = at_b
+        at[f // QUAD, :, QUAD] = at_a
+    flat_sums, width = sums.ravel(), sums.shape[1]
+    rows, per_shift = np.array([n_levels, n_levels + 1, 2 * n_levels + 1]) * width, (2 * n_levels + 2) * width
+    flat_ring, per_ring = ring.ravel(), ring.shape[1]
+    flat_out, flat_distances, per_map = correlations.ravel(), distances.ravel(), correlations.shape[1]
+    undecided[:] = 0
+    for row in range(n_grid_rows + length + extra - 1):
+        i = row - length - extra + 1
+        for quad in range(n_quads):
+            if clean:
+                _sum_clean_blocks(flat_sums, per_shift, rows, planes, at[quad], bounds, n_cols + length + extra)
+            else:
+                _sum_valid_blocks(flat_sums, per_shift, rows, planes, at[quad], bounds, n_cols + length + extra)
+            at[quad] += pitch
+            for k in range(min(QUAD, n_shifts - quad * QUAD)):
+                f, mine = order[quad * QUAD + k], k * per_shift
+                at_ring = (quad * QUAD + k) * per_ring
+                here = at_ring + (row & (n_ring - 1)) * pitch
+                tail = mine + n_levels * width + length if rest > 0 else -1
+                sum_across(
+                    flat_ring, here, flat_sums, mine, width, length, tail, n_cols, levels, places, n_terms, terms
+                )  # fmt: skip
+                if rest > 0:
+                    here += n_levels * n_ring * pitch
+                    mine += (n_levels + 1) * width
+                    tail = mine + n_levels * width + length
+                    sum_across(
+                        flat_ring, here, flat_sums, mine, width, length, tail, n_cols, levels, places, n_terms, terms
+                    )  # fmt: skip
+                to = f * per_map + i * pitch
+                sum_down(flat_distances, to, flat_ring, at_ring, row, n_ring, pitch, length, rest > 0, n_cols,
+                          levels, places, n_terms, at_ring + n_levels * n_ring * pitch, terms)  # fmt: skip
+                if i >= 0:
+                    corner = corners[f]
+                    a = index_of(corner[0], corner[1], stride, n_rows, pitch)
+                    b = index_of(corner[2], corner[3], stride, n_rows, pitch)
+                    undecided[f] += _correlate(
+                        flat_out, flat_distances, mean, variance, scale, a - f * per_map, b - f * per_map,
+                        float(side * side), to, n_cols,
+                    )  # fmt: skip

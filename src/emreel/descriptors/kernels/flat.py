@@ -15,7 +15,6 @@ import numpy.typing as npt
 from numba import njit
 
 Array = npt.NDArray[Any]
-ZERO = np.float32(0)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -41,15 +40,6 @@ def copy(out: Array, a: Array) -> None:
     """out = a."""
     for e in range(out.size):
         out[e] = a[e]
-
-
-@kernel
-def any_nonzero(a: Array) -> bool:
-    """Whether an element is not 0."""
-    for e in range(a.size):  # noqa: SIM110 (no generators in compiled code)
-        if a[e] != 0:
-            return True
-    return False
 
 
 @kernel
@@ -163,63 +153,6 @@ def add_squares2(total: Array, squares: Array, a: Array, b: Array) -> None:
 
 
 @kernel
-def distance1_onto(out: Array, base: Array, a0: Array, b0: Array) -> None:
-    """out = base + (a - b)^2 for one pair; base where one is NaN."""
-    for e in range(out.size):
-        d = a0[e] - b0[e]
-        d = d if d == d else ZERO
-        out[e] = base[e] + d * d
-
-
-@kernel
-def add_distance1(out: Array, a0: Array, b0: Array) -> None:
-    """out += (a - b)^2 for one pair; nothing where one is NaN.
-
-    Needed beside `distance1_onto`, which must not be given one array twice: it takes one element at a time then.
-    """
-    for e in range(out.size):
-        d = a0[e] - b0[e]
-        d = d if d == d else ZERO
-        out[e] += d * d
-
-
-@kernel
-def add_distance3(out: Array, a0: Array, b0: Array, a1: Array, b1: Array, a2: Array, b2: Array) -> None:
-    """out += (a - b)^2 for three pairs, one after the other; nothing where one is NaN."""
-    for e in range(out.size):
-        total = out[e]
-        d = a0[e] - b0[e]
-        d = d if d == d else ZERO
-        total += d * d
-        d = a1[e] - b1[e]
-        d = d if d == d else ZERO
-        total += d * d
-        d = a2[e] - b2[e]
-        d = d if d == d else ZERO
-        total += d * d
-        out[e] = total
-
-
-@kernel
-def distance3_onto(
-    out: Array, base: Array, a0: Array, b0: Array, a1: Array, b1: Array, a2: Array, b2: Array
-) -> None:  # fmt: skip
-    """`distance1_onto` for three pairs, one after the other."""
-    for e in range(out.size):
-        total = base[e]
-        d = a0[e] - b0[e]
-        d = d if d == d else ZERO
-        total += d * d
-        d = a1[e] - b1[e]
-        d = d if d == d else ZERO
-        total += d * d
-        d = a2[e] - b2[e]
-        d = d if d == d else ZERO
-        total += d * d
-        out[e] = total
-
-
-@kernel
 def add_scaled(out: Array, a: Array, factor: float) -> None:
     """out += factor a."""
     for e in range(out.size):
@@ -237,34 +170,3 @@ def add_scaled4(out: Array, a0: Array, a1: Array, a2: Array, a3: Array, factors:
         total += f2 * a2[e]
         total += f3 * a3[e]
         out[e] = total
-
-
-#: Length of the pieces that `add_joint_sums` works on. Sums that lie a constant apart in one array are known not to
-#: overlap, so a loop may write all of them.
-PIECE = 512
-
-
-@kernel
-def add_joint_sums1(sums: Array, n: int, a: Array, u: Array, v: Array) -> None:
-    """Add u v, a v and a a v to three sums, each n <= PIECE long and PIECE apart, in float64."""
-    for e in range(n):
-        other = np.float64(v[e])
-        value = np.float64(a[e])
-        weighted = value * other
-        sums[e] += np.float64(u[e]) * other
-        sums[e + PIECE] += weighted
-        sums[e + 2 * PIECE] += weighted * value
-
-
-@kernel
-def add_joint_sums2(
-    sums: Array, n: int, a0: Array, u0: Array, v0: Array, a1: Array, u1: Array, v1: Array
-) -> None:  # fmt: skip
-    """`add_joint_sums1` of the first three arrays, then of the others."""
-    for e in range(n):
-        other0, other1 = np.float64(v0[e]), np.float64(v1[e])
-        value0, value1 = np.float64(a0[e]), np.float64(a1[e])
-        weighted0, weighted1 = value0 * other0, value1 * other1
-        sums[e] = (sums[e] + np.float64(u0[e]) * other0) + np.float64(u1[e]) * other1
-        sums[e + PIECE] = (sums[e + PIECE] + weighted0) + weighted1
-        sums[e + 2 * PIECE] = (sums[e + 2 * PIECE] + weighted0 * value0) + weighted1 * value1

@@ -4,7 +4,7 @@ All of them run on rows: the inner loop goes along the second axis, so that it v
 runs along it. Every output is the same sum in the same order wherever its tile begins, so tiles equal the
 whole frame to the bit. ``fastmath`` allows fused multiply-adds only, and every statement adds one product, so
 that there is one way to fuse it, in the vectorised loop and in its remainder alike.
-Sources carry their own margin of zeros; no kernel looks over an edge.
+The lock-in's sources carry their own margin of zeros; no kernel looks over an edge.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from emreel.descriptors.kernels.vectors import LANES, load, multiply_add, splat, store
+
 Image = npt.NDArray[np.float32]
 
 _compile: Any = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_model="numpy")
@@ -22,28 +24,40 @@ _compile: Any = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_
 
 @_compile  # type: ignore[untyped-decorator]
 def smooth_rows(source: Image, taps: Image, step: int, n_out: int) -> Image:
-    """``out[i] = sum_t taps[t] source[i step + t]``, shape (n_out, width)."""
-    n_taps, width = taps.size, source.shape[1]
+    """``out[i] = sum_t taps[t] source[i step + t - radius]``, rows beyond the source 0, shape (n_out, width)."""
+    n_taps, height, width = taps.size, source.shape[0], source.shape[1]
+    radius = n_taps // 2
     out = np.zeros((n_out, width), np.float32)
+    flat, flat_out = source.ravel(), out.ravel()
+    zero = splat(np.float32(0.0))
     for i in range(n_out):
-        total = out[i]
-        for t in range(0, n_taps - n_taps % 4, 4):
-            a, b, c, d = (
-                source[i * step + t],
-                source[i * step + t + 1],
-                source[i * step + t + 2],
-                source[i * step + t + 3],
-            )
-            ka, kb, kc, kd = taps[t], taps[t + 1], taps[t + 2], taps[t + 3]
-            for x in range(width):
-                value = total[x] + ka * a[x]
-                value = value + kb * b[x]
-                value = value + kc * c[x]
-                total[x] = value + kd * d[x]
-        for t in range(n_taps - n_taps % 4, n_taps):
-            a, ka = source[i * step + t], taps[t]
-            for x in range(width):
-                total[x] += ka * a[x]
+        top, base = (i * step - radius) * width, i * width
+        first, end = max(radius - i * step, 0), min(height + radius - i * step, n_taps)
+        x = 0
+        while x + 4 * LANES <= width:
+            a, b, c, d = zero, zero, zero, zero
+            for t in range(first, end):
+                weight, at = splat(taps[t]), top + t * width + x
+                a = multiply_add(weight, load(flat, at), a)
+                b = multiply_add(weight, load(flat, at + LANES), b)
+                c = multiply_add(weight, load(flat, at + 2 * LANES), c)
+                d = multiply_add(weight, load(flat, at + 3 * LANES), d)
+            store(flat_out, base + x, a)
+            store(flat_out, base + x + LANES, b)
+            store(flat_out, base + x + 2 * LANES, c)
+            store(flat_out, base + x + 3 * LANES, d)
+            x += 4 * LANES
+        while x < width and width >= LANES:
+            x = min(x, width - LANES)  # the last ones again
+            a = zero
+            for t in range(first, end):
+                a = multiply_add(splat(taps[t]), load(flat, top + t * width + x), a)
+            store(flat_out, base + x, a)
+            x += LANES
+        while x < width:
+            for t in range(first, end):
+                flat_out[base + x] += taps[t] * flat[top + t * width + x]
+            x += 1
     return out
 
 

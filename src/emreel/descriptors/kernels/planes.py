@@ -23,6 +23,7 @@ from emreel.descriptors.kernels.flat import (
     sum2,
     sum_windows,
 )  # fmt: skip
+from emreel.descriptors.kernels.vectors import LANES, load, narrow, select, splat, sqrt, store
 
 #: A patch whose variance is below this part of its mean square is flat: its correlation is 0.
 FLAT = 1e-12
@@ -99,30 +100,21 @@ def fill_invalid(filled: Array, planes: Array) -> None:
 
 
 @kernel
-def _finish_means(mean: Array, total: Array, n: float) -> None:
-    for e in range(mean.size):
-        mean[e] = total[e] / n
-
-
-@kernel
-def _finish_variances(variance: Array, total: Array, squares: Array, n: float) -> None:
-    for e in range(variance.size):
-        mean = total[e] / n
-        mean_square = squares[e] / n
-        value = mean_square - mean * mean
-        if value <= FLAT * mean_square:
-            variance[e] = 0.0
-        else:
-            variance[e] = TINY / 2 if value < TINY / 2 else value  # a NaN stays one
-
-
-@kernel
-def _finish_scales(scale: Array, variance: Array) -> None:
-    for e in range(scale.size):
-        value = variance[e]
-        root = np.float32(1.0) / np.sqrt(value)
-        usable = (value > np.float32(TINY)) & (value < np.float32(HUGE))
-        scale[e] = root if usable else (np.float32(0.0) if value == np.float32(0.0) else np.float32(np.nan))
+def _finish(mean: Array, variance: Array, scale: Array, at: int, sums: Array, squares: Array, n: float) -> None:
+    """Mean, variance and 1/sd of flat patches of n pixels from sums of values and of squares."""
+    per_n, flat, least = splat(1.0 / n), splat(FLAT), splat(TINY / 2)
+    tiny, huge, one = splat(np.float32(TINY)), splat(np.float32(HUGE)), splat(np.float32(1.0))
+    zero, not_known = splat(np.float32(0.0)), splat(np.float32(np.nan))
+    for e in range(0, sums.size, LANES):
+        middle, mean_square = load(sums, e) * per_n, load(squares, e) * per_n
+        store(mean, at + e, middle)
+        value = mean_square - middle * middle
+        above = select(value < least, least, value)  # a NaN stays one
+        power = select(value < flat * mean_square, zero, narrow(above))
+        power = select(value == flat * mean_square, zero, power)
+        store(variance, at + e, power)
+        usable = (tiny < power) & (power < huge)
+        store(scale, at + e, select(usable, one / sqrt(power), select(power == zero, zero, not_known)))
 
 
 @kernel
@@ -238,6 +230,4 @@ def patch_statistics(
                     _sum_columns(sums[moment, rx, :n], columns[moment], work[0], inside, rx, side, stride)
             for rx in range(stride):
                 at = (ry * stride + rx) * area + start
-                _finish_means(mean[at : at + n], sums[0, rx, :n], n_pixels)
-                _finish_variances(variance[at : at + n], sums[0, rx, :n], sums[1, rx, :n], n_pixels)
-                _finish_scales(scale[at : at + n], variance[at : at + n])
+                _finish(mean, variance, scale, at, sums[0, rx, :n], sums[1, rx, :n], n_pixels)

@@ -13,24 +13,31 @@ so tiles never show.
 
 from __future__ import annotations
 
+import math
 import threading
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 
 from emreel.descriptors.geometry import grid_length
-from emreel.descriptors.kernels.distances import correlate_group
+from emreel.descriptors.kernels.distances import QUAD, correlate_group
 from emreel.descriptors.kernels.flat import Array, add_scaled, add_scaled4, kernel, n_levels
-from emreel.descriptors.kernels.joint import decide, find_undecided, joint_sums
+from emreel.descriptors.kernels.joint import MOMENTS, decide, find_undecided, mend_rim, recount, sum_columns, sum_rows
 from emreel.descriptors.kernels.planes import (
     fill_invalid,
     patch_statistics,
     slack_of,
     split_frame,
 )  # fmt: skip
+from emreel.descriptors.kernels.sides import mend_side, turn_strip
+from emreel.descriptors.kernels.vectors import LANES
+from emreel.descriptors.kernels.windows import n_window_levels
 
 #: Correlation maps computed before they are written or projected: 16 floats fill a cache line.
 GROUP = 16
+#: Pairs of columns whose sums are kept at a frame's side: as many as a grid of nine shifts a side has.
+KEPT_COLUMNS = 18
 #: Sizes of tiles (whole, rims, corners) whose work arrays a thread keeps.
 MAX_KEPT = 9
 
@@ -67,7 +74,6 @@ class Scratch:
     def __init__(self, side: int, stride: int, n_rows: int, pitch: int) -> None:
         area, slack = n_rows * pitch, slack_of(side, stride, pitch)
         size, levels = stride * stride * area + slack, n_levels(side // stride)
-        piece = max(1, 2048 // pitch) * pitch
         chunk = max(1, 1024 // pitch) * pitch
         self.planes, self.weights = np.zeros(size, np.float32), np.zeros(size, np.float32)
         self.mean = np.zeros(size, np.float64)
@@ -81,26 +87,26 @@ class Scratch:
             np.zeros((2, stride, chunk)),
             self.work,
         )
+        self.kept: dict[str, Array] = {}
+        self.layout, self.area, self.slack = (side, stride, n_rows, pitch), area, slack
+        length, depth = side // stride, n_window_levels(side // stride)
+        self.n_levels, self.n_ring = depth, 1 << length.bit_length()
         self.for_distances = (
-            np.zeros((levels, piece + slack), np.float32),
-            np.zeros((levels, piece + slack), np.float32),
-            np.zeros((levels, area + slack), np.float32),
-            np.zeros(piece, np.float32),
-            np.zeros((GROUP, area), np.float32),
+            np.zeros((QUAD * (2 * depth + 2), pitch + length + LANES), np.float32),
+            np.zeros((GROUP, (depth + 1) * self.n_ring * pitch + LANES), np.float32),
+            depth,
+            self.n_ring,
         )
-        self.correlations = np.zeros((GROUP, area), np.float32)
+        self.distances = np.zeros((GROUP, area + LANES), np.float32)
+        self.correlations = np.zeros((GROUP, area + LANES), np.float32)
         self.runs = np.zeros((n_rows, 2), np.int64)
 
-    @property
-    def distances(self) -> Array:
-        """Sums of squared distances of a group of shifts, shape (GROUP, grid row times pitch)."""
-        return self.for_distances[-1]
-
-    @cached_property
-    def for_joint_sums(self) -> tuple[Array, ...]:
-        """Only frames with invalid pixels or huge steps need these."""
-        shape = self.work.shape
-        return np.zeros((3, *shape)), np.zeros((3, *shape)), self.work
+    def room(self, name: str, *shape: int) -> Array:
+        """Work of the careful path, float64, kept for the next tile; only some frames need it."""
+        size = math.prod(shape)
+        if name not in self.kept or self.kept[name].size < size:
+            self.kept[name] = np.zeros(size)
+        return np.reshape(self.kept[name][:size], shape)
 
     @cached_property
     def filled(self) -> Array:
@@ -125,59 +131,124 @@ def _scratch(side: int, stride: int, n_rows: int, pitch: int) -> Scratch:
 class _Mender:
     """Decides what the fast path left undecided in one tile."""
 
-    def __init__(
-        self, work: Scratch, layout: tuple[int, int, int, int], grid_yx: tuple[int, int], valid: Array, n_invalid: int
-    ) -> None:
-        self.work, self.layout, self.grid_yx = work, layout, grid_yx
+    def __init__(self, work: Scratch, grid_yx: tuple[int, int], valid: Array, n_invalid: int) -> None:
+        self.work, self.grid_yx = work, grid_yx
         if n_invalid:
             fill_invalid(work.filled, work.planes)
         else:
             work.filled[:] = work.planes
             work.weights[:] = 1
-        known = 0 < n_invalid == valid.size - np.count_nonzero(valid)  # else there are NaN pixels as well
-        self.by_rows = known and bool((valid == valid[:, :1]).all())
-        self.by_columns = known and not self.by_rows and bool((valid == valid[:1]).all())
-        self.known: dict[tuple[int, ...], Array] = {}
+        self.parts: list[Callable[[Array], None]] = []
+        if 0 < n_invalid == valid.size - np.count_nonzero(valid):  # else there are NaN pixels as well
+            in_row, in_column = (np.asarray(valid.any(axis=axis)) for axis in (1, 0))
+            rows, columns = _ends(in_row), _ends(in_column)
+            if valid.size - n_invalid == (rows[1] - rows[0]) * (columns[1] - columns[0]):
+                self._plan_parts(in_row, in_column, rows, columns)
 
-    def mend(self, f: int, corner: Array) -> None:
-        """Decide the points of map ``f`` of the group, whose patches have these corners."""
-        side, stride, _, pitch = self.layout
+    def mend(self, group: Array, undecided: Array) -> None:
+        """Decide the points of the maps of a group, whose patches have these corners."""
+        for part in self.parts:
+            part(group)
+        if self.parts:
+            recount(undecided[: len(group)], self.work.correlations, *self.grid_yx, self.work.layout[3])
+        for f in np.flatnonzero(undecided[: len(group)]).tolist():
+            self._mend_map(f, group[f])
+
+    def _plan_parts(self, in_row: Array, in_column: Array, rows: tuple[int, int], columns: tuple[int, int]) -> None:
+        """Grid columns that reach beyond the frame on the left, on the right, and those that do not."""
+        stride, n_cols = self.work.layout[1], self.grid_yx[1]
+        reach = in_column.size - (n_cols - 1) * stride
+        left = min(grid_length(columns[0], stride), n_cols)
+        right = max(min((columns[1] - reach) // stride + 1, n_cols), left)
+        if left > 0:
+            self.parts.append(self._side(0, left, reach, in_row, in_column))
+        if right < n_cols:
+            self.parts.append(self._side(right, n_cols - right, reach, in_row, in_column))
+        if right > left and rows != (0, in_row.size):
+            self.parts.append(self._rim(left, right - left, np.array(rows)))
+
+    def _rim(self, col: int, n_cols: int, rows: Array) -> Callable[[Array], None]:
+        work, (_, stride, n_rows, pitch) = self.work, self.work.layout
+        known = np.full((stride, 2), -1, np.int64)
+        ones = np.ones(stride * pitch + work.slack, np.float32)
+        for_sums = self._for_sums()
+        lines = work.room("rim", stride, MOMENTS, stride * n_rows * pitch + LANES)
+
+        def mend(group: Array) -> None:
+            mend_rim(
+                work.correlations, work.distances, group, work.filled, ones, rows, np.array(work.layout),
+                self.grid_yx[0], col, n_cols, known, lines, *for_sums, work.n_ring,
+            )  # fmt: skip
+
+        return mend
+
+    def _side(self, col: int, n_cols: int, reach: int, in_row: Array, in_column: Array) -> Callable[[Array], None]:
+        work, (side, stride, n_rows, pitch) = self.work, self.work.layout
+        depth, n_columns = grid_length(n_rows, LANES) * LANES, (n_cols - 1) * stride + reach
+        line = stride * depth
+        strip = np.zeros(n_columns * line + work.slack + LANES, np.float32)
+        turn_strip(strip, work.filled, col * stride, n_columns, in_row.size, stride, n_rows, pitch, depth)
+        valid_columns = in_column[col * stride : col * stride + n_columns].astype(np.int64)
+        weights = np.zeros(line + work.slack + LANES, np.float32)
+        weights[np.arange(in_row.size) % stride * depth + np.arange(in_row.size) // stride] = in_row
+        known = np.full((KEPT_COLUMNS, 2), -1, np.int64)
+        lines = work.room(f"side {col > 0}", KEPT_COLUMNS, MOMENTS, n_cols * line + LANES)
+        turned, distances = (np.zeros(n_cols * depth + LANES, np.float32) for _ in range(2))
+        sums = work.room("turned sums", 2, MOMENTS, n_cols * depth + LANES)
+        n_joint = work.room("turned number", n_cols * depth + LANES)
+        pieces = work.room("turned pieces", (work.n_levels + 1) * (depth + side // stride + 2 * LANES))
+        ring = work.room("turned ring", MOMENTS * ((work.n_levels + 1) * work.n_ring * line + LANES))
+
+        def mend(group: Array) -> None:
+            mend_side(
+                work.correlations, work.distances, group, strip, weights, in_row.astype(np.int64), valid_columns,
+                np.array([side, stride, depth, pitch]), self.grid_yx[0], col, n_cols, known, lines, sums,
+                turned, distances, n_joint, pieces, ring, work.n_ring,
+            )  # fmt: skip
+
+        return mend
+
+    def _for_sums(self) -> tuple[Array, Array, Array, Array]:
+        """Room for one-sided sums of both patches and one more, numbers of pixels, and work."""
+        work, (side, _, _, pitch) = self.work, self.work.layout
+        return (
+            work.room("sums", 3, MOMENTS, work.area + LANES),
+            work.room("number", work.area + LANES),
+            work.room("pieces", MOMENTS * (work.n_levels + 1) * (pitch + side + 2 * LANES)),
+            work.room("ring", MOMENTS * ((work.n_levels + 1) * work.n_ring * pitch + LANES)),
+        )
+
+    def _mend_map(self, f: int, corner: Array) -> None:
+        side, stride, _, pitch = self.work.layout
         work, (n_grid_rows, n_grid_cols) = self.work, self.grid_yx
         out, distance = work.correlations[f], work.distances[f]
-        ay, ax, by, bx = corner.tolist()
+        swapped = corner[[2, 3, 0, 1]]
         n_runs = find_undecided(work.runs, out, n_grid_rows, n_grid_cols, pitch, side // stride)
         for first, end in work.runs[:n_runs].tolist():
-            a, at_a = self._one_sided(ay, ax, by, bx, first, end)
-            b, at_b = self._one_sided(by, bx, ay, ax, first, end)
-            where = first, end, n_grid_cols, side, pitch
-            if decide(out, distance, a, at_a, b, at_b, np.empty((0, 0)), *where):
-                products = self._sum(work.filled, ay, ax, by, bx, first, end - first)
-                decide(out, distance, a, at_a, b, at_b, products, *where)
+            where = first, end, 0, n_grid_cols, side, pitch
+            n_joint = self._sum(work.weights, work.weights, corner, first, end, 2)[0].copy()
+            a = self._sum(work.filled, work.weights, corner, first, end, 0)
+            b = self._sum(work.filled, work.weights, swapped, first, end, 1)
+            if decide(out, distance, n_joint, a, b, np.empty(0), *where):
+                products = self._sum(work.filled, work.filled, corner, first, end, 2)[0]
+                decide(out, distance, n_joint, a, b, products, *where)
 
-    def _one_sided(self, y: int, x: int, other_y: int, other_x: int, first: int, end: int) -> tuple[Array, int]:
-        """Joint sums of the patch at (y, x), whose partner is known by its mask only; and where ``first`` is."""
-        side, stride, n_rows, pitch = self.layout
-        if self.by_rows:
-            key = y, x % stride, other_y
-            if key not in self.known:
-                self.known[key] = self._sum(self.work.weights, y, x % stride, other_y, x % stride, 0, self.grid_yx[0])
-            return self.known[key], first * pitch + x // stride
-        if self.by_columns:
-            key = y % stride, x, other_x
-            if key not in self.known:
-                n_grid_rows = n_rows - grid_length(side, stride)
-                self.known[key] = self._sum(self.work.weights, y % stride, x, y % stride, other_x, 0, n_grid_rows)
-            return self.known[key], (first + y // stride) * pitch
-        return self._sum(self.work.weights, y, x, other_y, other_x, first, end - first), 0
+    def _sum(self, planes: Array, others: Array, corner: Array, first: int, end: int, which: int) -> Array:
+        work, (side, stride, n_rows, pitch) = self.work, self.work.layout
+        sums, _, pieces, ring = self._for_sums()
+        rows, n_cols = work.room("rows", MOMENTS, stride * n_rows * pitch + LANES), self.grid_yx[1]
+        y0 = int(corner[0]) + first * stride
+        y1 = y0 + (end - first - 1) * stride + side
+        sum_rows(rows, planes, others, False, corner, y0, y1, side, stride, n_rows, pitch, n_cols, pieces)
+        sum_columns(sums[which], rows, y0, y0, y1, end - first, side, stride, pitch, 0, n_cols, ring, work.n_ring)
+        chosen: Array = sums[which]
+        return chosen
 
-    def _sum(self, others: Array, y: int, x: int, other_y: int, other_x: int, first: int, n_grid_rows: int) -> Array:
-        pitch = self.layout[3]
-        out = np.empty((3, n_grid_rows * pitch))
-        corner = np.array([y, x, other_y, other_x])
-        joint_sums(
-            out, self.work.filled, self.work.weights, others, corner, first, *self.layout, *self.work.for_joint_sums
-        )
-        return out
+
+def _ends(inside: Array) -> tuple[int, int]:
+    """First and end of what is True."""
+    where = np.flatnonzero(inside)
+    return (int(where[0]), int(where[-1]) + 1) if where.size else (0, 0)
 
 
 def describe_tiles(
@@ -212,12 +283,12 @@ def describe_tiles(
         maps = np.repeat(constant[:, None], n, axis=1)
         for f0, group, weights in groups:
             correlate_group(
-                work.correlations, undecided, n, group, work.planes, work.mean, work.variance, work.scale,
-                *layout, *work.for_distances,
+                work.correlations, undecided, work.distances, group, work.planes, work.mean, work.variance, work.scale,
+                n_invalid == 0, i1 - i0, j1 - j0, *layout, *work.for_distances,
             )  # fmt: skip
-            for f in np.flatnonzero(undecided[: len(group)]).tolist():
-                mender = mender or _Mender(work, layout, (i1 - i0, j1 - j0), valid[y0:y1, x0:x1], n_invalid)
-                mender.mend(f, group[f])
+            if undecided[: len(group)].any():
+                mender = mender or _Mender(work, (i1 - i0, j1 - j0), valid[y0:y1, x0:x1], n_invalid)
+                mender.mend(group, undecided)
             if len(components):
                 _project_group(maps, work.correlations, n, weights)
             else:
