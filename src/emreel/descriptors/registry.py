@@ -16,6 +16,8 @@ BUILT_IN = {
     "lattice": "emreel.descriptors.lattice:Lattice",
     "translation": "emreel.descriptors.translation:TranslationSymmetry",
     "preselected": "emreel.descriptors.translation:PreselectedTranslations",
+    "rotation": "emreel.descriptors.rotation:RotationSymmetry",
+    "reflection": "emreel.descriptors.reflection:ReflectionSymmetry",
 }
 ENTRY_POINTS = "emreel.descriptors"
 
