@@ -35,7 +35,7 @@ ScoreMaps = npt.NDArray[np.float32]  # (y, operation, x) of the scored positions
 #: others; those below the second never.
 AMPLE_SHARE, LEAST_SHARE = 3 / 4, 1 / 16
 #: Radius and window in lattice periods: enough cells for a score to mean something, and boundaries blur over no more.
-PATCH_PERIODS = 2.5
+PATCH_PERIODS = 2.0
 #: Positions lie this part of a period apart.
 STEP_PERIODS = 0.4
 #: Periods beyond this are taken for it: the halo would outgrow most frames.
@@ -163,7 +163,7 @@ class PolarSymmetry(ABC):
 def lengths_from_period(period_px: float | None, given: Mapping[str, Any] | None = None) -> dict[str, int]:
     """Radius, window, step, stride (px) and number of rings for a lattice of this period.
 
-    Radius and window are two and a half periods, positions lie 0.4 periods apart (at most 8 px). Grid points lie on
+    Radius and window are two periods, positions lie 0.4 periods apart (at most 8 px). Grid points lie on
     every position, or on every second one where these are 1 or 2 px apart. What is ``given`` is taken into account:
     a given stride is a multiple of the step, or the positions of a frame would have to lie needlessly close.
     Without a period, the published lengths, if these fit.

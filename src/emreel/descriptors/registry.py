@@ -18,6 +18,7 @@ BUILT_IN = {
     "preselected": "emreel.descriptors.translation:PreselectedTranslations",
     "rotation": "emreel.descriptors.rotation:RotationSymmetry",
     "reflection": "emreel.descriptors.reflection:ReflectionSymmetry",
+    "glide": "emreel.descriptors.glide:GlideSymmetry",
 }
 ENTRY_POINTS = "emreel.descriptors"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,8 @@ class SplineFrame:
         every bit of what is scored alone and keeps squares from overflow.
     step, pitch : px between positions, and elements of a column phase.
     """
+
+    prefilter_px: ClassVar[int] = spline.REACH
 
     coefficients: npt.NDArray[np.float32]
     good: npt.NDArray[np.float32]
