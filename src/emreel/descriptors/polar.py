@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels import polar as kernels
+from emreel.descriptors.kernels.lanes import TOGETHER
 from emreel.descriptors.kernels.pooling import pool_largest
 from emreel.descriptors.peaks import learn_peaks
 from emreel.descriptors.splines import SPLINE_PX, Floats, Integers, SplineFrame
@@ -174,8 +175,7 @@ def lengths_from_period(period_px: float | None, given: Mapping[str, Any] | None
         period_px = min(period_px, LONGEST_PERIOD_PX)
         patch = max(4, round(PATCH_PERIODS * period_px))
         known = {"radius_px": patch, "window_px": patch, "radii": min(LARGEST_RADII, given.get("radius_px", patch))}
-    published = {field.name: field.default for field in fields(PolarSymmetry)}
-    step = published["step_px"] if period_px is None else max(1, round(STEP_PERIODS * period_px))
+    step: int = PolarSymmetry.step_px if period_px is None else max(1, round(STEP_PERIODS * period_px))
     step = min(LARGEST_STEP_PX, step)
     if "stride" in given:
         known["step_px"] = max(n for n in range(1, step + 1) if given["stride"] % n == 0)
@@ -232,7 +232,7 @@ def score_permutations(
         scores,
         frame.square_means(first, shape, symmetry.radius_px),
         flags,
-        frame.coefficients.ravel(),
+        frame.flat,
         (frame.inside() if flags.any() else np.empty((0, 0), np.float32)).ravel(),
         frame.row_pitch,
         first,
@@ -240,20 +240,16 @@ def score_permutations(
         radii.astype(np.float32),
         taps,
         (weights * radii[:, None, None]).astype(np.float32),
-        *_pairs(permuted),
-        permuted,
+        _together(permuted),
         AMPLE_SHARE,
         LEAST_SHARE,
     )
     return scores
 
 
-def _pairs(partners: Integers) -> tuple[Integers, Integers]:
-    """Pairs of each operation, those that count once and then those that count twice, and where each list ends."""
-    lists: list[Integers] = []
-    for partner in partners:
-        own = np.arange(len(partner))
-        pairs = np.stack([own, partner], axis=1)
-        both_ways = partner[partner] == own
-        lists += [pairs[~both_ways | (partner == own)], pairs[both_ways & (own < partner)]]
-    return np.concatenate(lists), np.cumsum([0, *map(len, lists)])
+def _together(partners: Integers) -> Integers:
+    """Partners in groups of operations, shape (group, angle, TOGETHER); the last group is filled up."""
+    n_missing = -len(partners) % TOGETHER
+    filled = np.pad(partners, ((0, n_missing), (0, 0)), mode="edge")
+    groups: Integers = np.ascontiguousarray(filled.reshape(-1, TOGETHER, partners.shape[1]).swapaxes(1, 2))
+    return groups

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from emreel.descriptors.base import Frame, Mask
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels import spline
+from emreel.descriptors.kernels.lanes import LANES
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -25,6 +26,7 @@ PLAIN_COUNTS = (1e-6, 1e6)
 class SplineFrame:
     """Spline coefficients of a padded frame, and what is valid of it.
 
+    flat : the coefficients, one after the other, with LANES elements of slack that vectors may read and nothing uses.
     coefficients : shape (y, column phases); the layout is told in `emreel.descriptors.kernels.spline`.
     good : shape (y, x), the frame; NaN where it is invalid or not finite. Both are times a power of two, which leaves
         every bit of what is scored alone and keeps squares from overflow.
@@ -33,6 +35,7 @@ class SplineFrame:
 
     prefilter_px: ClassVar[int] = spline.REACH
 
+    flat: npt.NDArray[np.float32]
     coefficients: npt.NDArray[np.float32]
     good: npt.NDArray[np.float32]
     step: int
@@ -44,15 +47,17 @@ class SplineFrame:
         frame = _read_only(np.ascontiguousarray(padded, np.float32))
         mask = _read_only(np.empty((0, 0), bool) if valid is None else np.ascontiguousarray(valid, np.bool_))
         pitch = grid_length(frame.shape[1], step) + 1
-        coefficients = np.zeros((frame.shape[0], step * pitch), np.float32)
+        size = frame.shape[0] * step * pitch
+        flat = np.zeros(size + LANES, np.float32)
+        coefficients = flat[:size].reshape(frame.shape[0], step * pitch)
         good = np.empty(frame.shape, np.float32)
         spline.spline_coefficients(coefficients, good, frame, mask, _scale(frame, valid), step, pitch)
-        return cls(coefficients, good, step, pitch)
+        return cls(flat, coefficients, good, step, pitch)
 
     @property
     def row_pitch(self) -> int:
         """Elements from a row of the coefficients to the next."""
-        return self.coefficients.shape[1]
+        return int(self.coefficients.shape[1])
 
     def columns(self, x: Integers) -> Integers:
         """Where the pixels of columns ``x`` lie in a row of the coefficients."""
