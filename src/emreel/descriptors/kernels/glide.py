@@ -6,7 +6,7 @@ import numpy as np
 
 from emreel.descriptors.kernels.flat import ZERO, Array, fill, kernel
 from emreel.descriptors.kernels.lanes import LANES, sample
-from emreel.descriptors.kernels.polar import CHUNK, FLAT, MIDDLE, NONE, POOR, end_of_run, full_weight
+from emreel.descriptors.kernels.polar import CHUNK, FLAT, MIDDLE, NONE, ONE, POOR, end_of_run, full_weight
 
 #: A variance below this part of the mean square about the reference is rounding.
 ROUNDING = np.float32(1e-5)
@@ -49,6 +49,7 @@ def _finish(score: Array, sums: Array, mean: Array, ample: float, least: float) 
         flat = FLAT * FLAT * weight * mean[e] * mean[e]
         var_a, var_b = aa - a * a * over, bb - b * b * over
         value = (sums[e + 4 * CHUNK] - a * b * over) / (np.sqrt(var_a) * np.sqrt(var_b))
+        value = min(max(value, -ONE), ONE)
         enough = (var_a > flat) & (var_b > flat) & (var_a > ROUNDING * aa) & (var_b > ROUNDING * bb)
         value = value if enough else ZERO
         value = value if weight >= ample else value - POOR

@@ -22,6 +22,7 @@ CHUNK = 128
 NONE = np.float32(-8.0)
 #: Taken off a score over few pairs: such scores lie below all others, and count only where there are no others.
 POOR = np.float32(4.0)
+ONE = np.float32(1.0)
 #: A patch whose spread is below this part of its mean is flat: its score is 0.
 FLAT = np.float32(1e-6)
 #: Which of the 16 taps lies in the pixel that holds the point: the second of the second row.
@@ -67,7 +68,7 @@ def score_plain(
 def _finish_plain(score: Array, product: Array, norm: Array, mean: Array, flat: Any) -> None:
     """score = product / norm; 0 for a flat patch."""
     for e in range(score.size):
-        value = product[e] / norm[e]
+        value = min(max(product[e] / norm[e], -ONE), ONE)
         score[e] = value if norm[e] > flat * mean[e] * mean[e] else ZERO
 
 
@@ -127,7 +128,7 @@ def _finish_masked(score: Array, sums: Array, mean: Array, ample: float, least: 
     for e in range(score.size):
         a, b, weight = sums[e + CHUNK], sums[e + 2 * CHUNK], sums[e + 3 * CHUNK]
         flat = FLAT * FLAT * weight * mean[e] * mean[e]
-        value = sums[e] / (np.sqrt(a) * np.sqrt(b))
+        value = min(max(sums[e] / (np.sqrt(a) * np.sqrt(b)), -ONE), ONE)
         value = value if (a > flat) & (b > flat) else ZERO
         value = value if weight >= ample else value - POOR
         score[e] = value if weight >= least else NONE
