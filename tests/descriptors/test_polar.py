@@ -77,6 +77,11 @@ def scores_by_hand(descriptor, padded, valid):
         for j in range(n_x):
             middle = descriptor.first_px + descriptor.pitch_px * np.array([i, j])
             square = frame[middle[0] - half : middle[0] + half + 1, middle[1] - half : middle[1] + half + 1]
+            reach = descriptor.reach_px - 8
+            around = frame[middle[0] - reach : middle[0] + reach + 1, middle[1] - reach : middle[1] + reach + 1]
+            if np.isnan(around).mean() > 4 / 5:
+                out[i, :, j] = NONE
+                continue
             mean = np.nanmean(square) if not np.isnan(square).all() else 0.0
             out[i, :, j] = operations_by_hand(descriptor, lambda u, m=middle: sample_by_hand(coefficients, m + u), mean)
     return out

@@ -6,7 +6,7 @@ import numpy as np
 
 from emreel.descriptors.kernels.flat import ZERO, Array, fill, kernel
 from emreel.descriptors.kernels.lanes import LANES, sample
-from emreel.descriptors.kernels.polar import CHUNK, FLAT, MIDDLE, NONE, ONE, POOR, end_of_run, full_weight
+from emreel.descriptors.kernels.polar import CHUNK, FLAT, HOPELESS, MIDDLE, NONE, ONE, POOR, end_of_run, full_weight
 
 #: A variance below this part of the mean square about the reference is rounding.
 ROUNDING = np.float32(1e-5)
@@ -79,6 +79,10 @@ def score_glides(
             n, at = end - j, row + j
             n_groups = (n + LANES - 1) // LANES
             mean[:n] = means[i, j:end]
+            if flags[i, j] == HOPELESS:
+                scores[i, :, j:end] = NONE
+                j = end
+                continue
             for k in range(n_operations):
                 fill(sums, ZERO)
                 for r in range(n_rings):

@@ -1,12 +1,12 @@
-"""Two inner loops of the polar kernels, written out in vectors, for what the compiler does not find by itself.
+"""Three inner loops of the polar kernels, written out in vectors, for what the compiler does not find by itself.
 
-A sample is a sum of 16 streams, and a product of rings keeps ten sums at once. Plain loops over so many arrays are
+A sample is a sum of 16 streams, and products of rings keep four to ten sums at once. Plain loops over so many arrays are
 not vectorised (nothing tells the compiler that they do not overlap), and cut into parts they spend more time between
 loops than in them. Here the vectors are named: LANES positions at a time, in two vectors of 16 floats, which the
 compiler cuts to what the processor has. Multiply and add may become one instruction, as in all our kernels; every
 lane is computed alike, so that a position's result does not depend on its place in a row.
 
-Both read and write whole groups of LANES elements: arrays must reach that far.
+They read and write whole groups of LANES elements: arrays must reach that far.
 """
 
 from __future__ import annotations
@@ -140,6 +140,37 @@ def _add_products(typing: Any, sums: Any, sums_at: Any, ring: Any, partners: Any
     return signature, generate
 
 
+def _add_joint(
+    typing: Any, sums: Any, sums_at: Any, joint: Any, partners: Any, k: Any, o: Any, n: Any, n_groups: Any
+) -> Any:
+    signature = types.void(sums, sums_at, joint, partners, k, o, n, n_groups)
+
+    def generate(context: Any, builder: Any, sig: Any, arguments: Any) -> Any:
+        w = _Writer(context, builder, sig, arguments)
+        sums, sums_at, joint, partners, k, o, n, n_groups = w.values
+        pitch = w.times(n_groups, LANES)
+        first = w.plus(w.times(builder.mul(k, n), TOGETHER), o)
+        with cgutils.for_range(builder, n_groups, intp=INDEX) as loop:
+            for h in range(2):
+                half = w.plus(w.times(loop.index, LANES), w.number(h * WIDTH))
+                places = [w.plus(sums_at, w.times(pitch, row), half) for row in range(4)]
+                kept = [w.keep(w.load(sums, place)) for place in places]
+                with cgutils.for_range(builder, n, intp=INDEX) as over:
+                    partner = w.element(partners, w.plus(first, w.times(over.index, TOGETHER)))
+                    starts = [w.plus(builder.mul(w.times(m, 3), pitch), half) for m in (over.index, partner)]
+                    a, b = (
+                        [w.load(joint, w.plus(start, w.times(pitch, row))) for row in range(3)] for start in starts
+                    )
+                    pairs = [(a[0], b[0]), (a[1], b[2]), (a[2], b[1]), (a[2], b[2])]
+                    for slot, pair in zip(kept, pairs, strict=True):
+                        builder.store(w.multiply_add(*pair, builder.load(slot)), slot)
+                for place, slot in zip(places, kept, strict=True):
+                    w.store(builder.load(slot), sums, place)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
 #: ``sample(out, out_at, norm, level, factor, c, at, taps, weights, k, n_groups)``: for the first n_groups LANES
 #: positions e, out[out_at + e] = factor level[e] + sum over t of weights[k, t] c[at + taps[k, t] + e], and its square
 #: is added to norm[e]. All arrays are taken as flat, float32; taps int64, 16 a sample.
@@ -148,3 +179,8 @@ sample: Any = intrinsic(_sample)
 #: ``add_products(sums, sums_at, ring, partners, k, n, n_groups)``: with rows of n_groups LANES elements,
 #: sums[sums_at + row o] += sum over m < n of ring[row m] ring[row partners[k, m, o]], for o < TOGETHER.
 add_products: Any = intrinsic(_add_products)
+
+#: ``add_joint(sums, sums_at, joint, partners, k, o, n, n_groups)``: with rows of n_groups LANES elements, of which a
+#: sample has three (value, power, weight) and a sum four, adds over m < n, for sample m and its partner: value value,
+#: power weight, weight power, weight weight.
+add_joint: Any = intrinsic(_add_joint)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from emreel.descriptors.kernels.flat import ZERO, Array, fill, kernel
-from emreel.descriptors.kernels.lanes import LANES, TOGETHER, add_products, sample
+from emreel.descriptors.kernels.lanes import LANES, TOGETHER, add_joint, add_products, sample
 
 #: Positions that are worked on at once, a multiple of LANES.
 CHUNK = 128
@@ -23,6 +23,8 @@ NONE = np.float32(-8.0)
 #: Taken off a score over few pairs: such scores lie below all others, and count only where there are no others.
 POOR = np.float32(4.0)
 ONE = np.float32(1.0)
+#: Flag of a position around which hardly anything is valid.
+HOPELESS = 2
 #: A patch whose spread is below this part of its mean is flat: its score is 0.
 FLAT = np.float32(1e-6)
 #: Which of the 16 taps lies in the pixel that holds the point: the second of the second row.
@@ -73,25 +75,16 @@ def _finish_plain(score: Array, product: Array, norm: Array, mean: Array, flat: 
 
 
 @kernel
-def _weigh(joint: Array, ring: Array, there: Array, radius: float) -> None:
-    """Of a sample, CHUNK apart: its value, value^2 / radius, radius; all 0 where it is not valid."""
-    over = np.float32(1.0) / radius
-    for e in range(ring.size):
+def _weigh(joint: Array, one: Array, there: Array, radius: float, pitch: int) -> None:
+    """Of a sample, three rows: its value, value^2 / radius, radius; all 0 where it is not valid."""
+    value, power, weight = joint[:pitch], joint[pitch : 2 * pitch], joint[2 * pitch : 3 * pitch]
+    over = ONE / radius
+    for e in range(there.size):
         good = there[e] > ZERO
-        value = ring[e] if good else ZERO
-        joint[e] = value
-        joint[e + CHUNK] = over * value * value
-        joint[e + 2 * CHUNK] = radius if good else ZERO
-
-
-@kernel
-def _add_joint(sums: Array, a: Array, b: Array, n: int) -> None:
-    """Add to four sums, CHUNK apart: product, power of a, power of b, weight; over what is valid in both."""
-    for e in range(n):
-        sums[e] += a[e] * b[e]
-        sums[e + CHUNK] += a[e + CHUNK] * b[e + 2 * CHUNK]
-        sums[e + 2 * CHUNK] += a[e + 2 * CHUNK] * b[e + CHUNK]
-        sums[e + 3 * CHUNK] += a[e + 2 * CHUNK] * b[e + 2 * CHUNK]
+        v = one[e] if good else ZERO
+        value[e] = v
+        power[e] = over * v * v
+        weight[e] = radius if good else ZERO
 
 
 @kernel
@@ -102,31 +95,30 @@ def score_masked(
     """As `score_plain`, over the pairs of which both samples are valid.
 
     POOR is taken off where these weigh less than ``ample`` of all; NONE is the score where less than ``least``.
-    inside : as coefficients; not 0 where all 16 taps of a point in the pixel are valid. Scratch: sums, shape
-    (operation, 4 CHUNK); norm and one, (CHUNK,); joint, (sample, 3 CHUNK).
+    inside : as coefficients; not 0 where all 16 taps of a point in the pixel are valid. Scratch: sums, 4 CHUNK elements
+    an operation; norm and one, CHUNK; joint, 3 CHUNK a sample.
     """
     n_rings, n_angles = taps.shape[:2]
     n_groups = (n + LANES - 1) // LANES
-    for k in range(scores.shape[0]):
-        fill(sums[k], ZERO)
+    pitch = n_groups * LANES
+    fill(sums, ZERO)
     for r in range(n_rings):
         for m in range(n_angles):
             sample(one, 0, norm, mean, -radii[r], coefficients, at, taps, weights, r * n_angles + m, n_groups)
             middle = at + taps[r, m, MIDDLE]
-            _weigh(joint[m], one[:n], inside[middle : middle + n], radii[r])
+            _weigh(joint[3 * m * pitch : 3 * (m + 1) * pitch], one, inside[middle : middle + n], radii[r], pitch)
         for k in range(scores.shape[0]):
-            for m in range(n_angles):
-                _add_joint(sums[k], joint[m], joint[partners[k // TOGETHER, m, k % TOGETHER]], n)
+            add_joint(sums, 4 * k * pitch, joint, partners, k // TOGETHER, k % TOGETHER, n_angles, n_groups)
     total = full_weight(radii, n_angles)
     for k in range(scores.shape[0]):
-        _finish_masked(scores[k, :n], sums[k], mean, ample * total, least * total)
+        _finish_masked(scores[k, :n], sums[4 * k * pitch :], mean, ample * total, least * total, pitch)
 
 
 @kernel
-def _finish_masked(score: Array, sums: Array, mean: Array, ample: float, least: float) -> None:
+def _finish_masked(score: Array, sums: Array, mean: Array, ample: float, least: float, pitch: int) -> None:
     """score = product / sqrt(power of a, power of b); 0 for a flat patch, POOR and NONE where little is valid."""
     for e in range(score.size):
-        a, b, weight = sums[e + CHUNK], sums[e + 2 * CHUNK], sums[e + 3 * CHUNK]
+        a, b, weight = sums[e + pitch], sums[e + 2 * pitch], sums[e + 3 * pitch]
         flat = FLAT * FLAT * weight * mean[e] * mean[e]
         value = min(max(sums[e] / (np.sqrt(a) * np.sqrt(b)), -ONE), ONE)
         value = value if (a > flat) & (b > flat) else ZERO
@@ -151,15 +143,15 @@ def score_positions(
     """Score of every operation at every position; scores : shape (y, operation, x), means, flags : (y, x).
 
     Position (i, j) lies in row y0 + i step of the coefficients; its column is in the taps. ``flags`` tells positions
-    whose support holds an invalid pixel.
+    whose support holds an invalid pixel, and which are HOPELESS: these get no score.
     """
     n_y, n_operations, n_x = scores.shape
     n_angles = taps.shape[1]
     sums = np.empty(partners.shape[0] * TOGETHER * CHUNK, np.float32)
     ring = np.empty(n_angles * CHUNK, np.float32)
     mean, norm, one = np.zeros(CHUNK, np.float32), np.zeros(CHUNK, np.float32), np.zeros(CHUNK, np.float32)
-    joint_sums = np.empty((n_operations, 4 * CHUNK), np.float32)
-    joint = np.empty((n_angles, 3 * CHUNK), np.float32)
+    joint_sums = np.empty(n_operations * 4 * CHUNK, np.float32)
+    joint = np.zeros(n_angles * 3 * CHUNK, np.float32)
     found = np.empty((n_operations, CHUNK), np.float32)
     for i in range(n_y):
         at = (y0 + i * step) * row_pitch
@@ -168,7 +160,9 @@ def score_positions(
             end = end_of_run(flags[i], j)
             n = end - j
             mean[:n] = means[i, j:end]
-            if flags[i, j]:
+            if flags[i, j] == HOPELESS:
+                found[:, :n] = NONE
+            elif flags[i, j]:
                 score_masked(
                     found, n, mean, coefficients, inside, at + j, radii, taps, weights, partners, ample, least,
                     joint_sums, norm, one, joint,
