@@ -346,6 +346,7 @@ def test_lengths_follow_the_period(period_px, stride):
     if period_px is None:
         assert descriptor.radius_px == descriptor.window_px == 20
     elif period_px <= 48:
-        assert abs(descriptor.radius_px - max(4, 2 * period_px)) <= 1
-        assert descriptor.step_px <= max(1, 0.5 * period_px)
+        assert abs(descriptor.radius_px - max(4, 1.5 * period_px)) <= 1
+        assert descriptor.window_px >= descriptor.radius_px
+        assert descriptor.step_px <= max(1, 0.25 * period_px + 1)
     assert descriptor.halo <= 220

@@ -127,7 +127,9 @@ def test_splits_two_grains_at_their_boundary(data_dir, published):
     agreement = (segment(descriptor, image, 2) == right).mean()
     assert max(agreement, 1 - agreement) >= 0.97
     three = segment(descriptor, image, 3)
-    grains = [np.bincount(part.ravel()).argmax() for part in (three[:, : round(0.36 * 214)], three[:, -round(0.4 * 214) :])]
+    grains = [
+        np.bincount(part.ravel()).argmax() for part in (three[:, : round(0.36 * 214)], three[:, -round(0.4 * 214) :])
+    ]
     assert grains[0] != grains[1]
     assert (three[:, : round(0.36 * image.shape[1])] == grains[0]).mean() >= 0.97
     assert (three[:, round(0.62 * image.shape[1]) :] == grains[1]).mean() >= 0.97

@@ -35,10 +35,12 @@ ScoreMaps = npt.NDArray[np.float32]  # (y, operation, x) of the scored positions
 #: Scores over pairs that weigh less than the first of these parts of the whole patch count only where there are no
 #: others; those below the second never.
 AMPLE_SHARE, LEAST_SHARE = 3 / 4, 1 / 16
-#: Radius and window in lattice periods: enough cells for a score to mean something, and boundaries blur over no more.
-PATCH_PERIODS = 2.0
-#: Positions lie this part of a period apart.
-STEP_PERIODS = 0.4
+#: Radius in lattice periods: enough cells for a score to mean something, and boundaries blur over no more.
+RADIUS_PERIODS = 1.5
+#: Window in periods: wider than the radius, so that in the frame's corners, too, an axis lies far enough inside.
+WINDOW_PERIODS = 2.0
+#: Positions lie this part of a period apart, and half a px: at half the distance an axis is still seen.
+STEP_PERIODS = 0.25
 #: Periods beyond this are taken for it: the halo would outgrow most frames.
 LONGEST_PERIOD_PX = 48.0
 LARGEST_STEP_PX = 8
@@ -164,7 +166,7 @@ class PolarSymmetry(ABC):
 def lengths_from_period(period_px: float | None, given: Mapping[str, Any] | None = None) -> dict[str, int]:
     """Radius, window, step, stride (px) and number of rings for a lattice of this period.
 
-    Radius and window are two periods, positions lie 0.4 periods apart (at most 8 px). Grid points lie on
+    The radius is one and a half periods, the window two, positions lie about a quarter apart (at most 8 px). Grid points lie on
     every position, or on every second one where these are 1 or 2 px apart. What is ``given`` is taken into account:
     a given stride is a multiple of the step, or the positions of a frame would have to lie needlessly close.
     Without a period, the published lengths, if these fit.
@@ -173,9 +175,10 @@ def lengths_from_period(period_px: float | None, given: Mapping[str, Any] | None
     known: dict[str, int] = {}
     if period_px is not None:
         period_px = min(period_px, LONGEST_PERIOD_PX)
-        patch = max(4, round(PATCH_PERIODS * period_px))
-        known = {"radius_px": patch, "window_px": patch, "radii": min(LARGEST_RADII, given.get("radius_px", patch))}
-    step: int = PolarSymmetry.step_px if period_px is None else max(1, round(STEP_PERIODS * period_px))
+        radius = max(4, round(RADIUS_PERIODS * period_px))
+        window = max(4, round(WINDOW_PERIODS * period_px))
+        known = {"radius_px": radius, "window_px": window, "radii": min(LARGEST_RADII, given.get("radius_px", radius))}
+    step: int = PolarSymmetry.step_px if period_px is None else max(1, round(STEP_PERIODS * period_px + 0.5))
     step = min(LARGEST_STEP_PX, step)
     if "stride" in given:
         known["step_px"] = max(n for n in range(1, step + 1) if given["stride"] % n == 0)

@@ -158,9 +158,7 @@ def _add_joint(
                 with cgutils.for_range(builder, n, intp=INDEX) as over:
                     partner = w.element(partners, w.plus(first, w.times(over.index, TOGETHER)))
                     starts = [w.plus(builder.mul(w.times(m, 3), pitch), half) for m in (over.index, partner)]
-                    a, b = (
-                        [w.load(joint, w.plus(start, w.times(pitch, row))) for row in range(3)] for start in starts
-                    )
+                    a, b = ([w.load(joint, w.plus(start, w.times(pitch, row))) for row in range(3)] for start in starts)
                     pairs = [(a[0], b[0]), (a[1], b[2]), (a[2], b[1]), (a[2], b[2])]
                     for slot, pair in zip(kept, pairs, strict=True):
                         builder.store(w.multiply_add(*pair, builder.load(slot)), slot)
