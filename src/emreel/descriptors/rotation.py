@@ -51,7 +51,7 @@ class RotationSymmetry(PolarSymmetry):
     largest : how many scores of each fold are features.
 
     The defaults are the published ones, which suit lattices whose {hkl} spacings d are 4 to 8 px. `suggest` sets
-    the radius to 1.5 d, the window to 2 d and the step to about d / 4, from the movie's own spectrum.
+    the radius to 2 d, the window to 2.5 d and the step to about d / 4, from the movie's own spectrum.
 
     When to use: phases, boundary cores and defects that differ in their axes, whatever their orientation: two grains
     of one crystal get the same scores, and the boundary between them another. When it fails: phases with the same
