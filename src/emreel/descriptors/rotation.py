@@ -55,9 +55,10 @@ class RotationSymmetry(PolarSymmetry):
 
     When to use: phases, boundary cores and defects that differ in their axes, whatever their orientation: two grains
     of one crystal get the same scores, and the boundary between them another. When it fails: phases with the same
-    rotation axes (a crystal against its own twin; p2 against p2mm, where `reflection` helps); lattices so small that
-    a pixel is a large part of the period; noise so strong that scores of one patch are mostly noise (`translation`
-    averages over more); steps beyond half a period, at which axes are missed by chance.
+    rotation axes (a crystal against its own twin; p2 against p2mm, where `reflection` helps); sharp boundaries, over
+    which the largest scores of a window spread from the phase of higher symmetry; lattices so small that a pixel is a
+    large part of the period; noise so strong that scores of one patch are mostly noise (`translation` averages over
+    more); steps beyond half a period, at which axes are missed by chance.
 
     Raises
     ------
