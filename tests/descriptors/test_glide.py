@@ -58,6 +58,15 @@ def test_conforms(stride):
     )
 
 
+def test_grid_points_lie_in_the_middle_of_what_they_describe():
+    """Half a turn of the frame turns a glide into its own inverse: the features turn with the frame."""
+    frame = ndimage.gaussian_filter(np.random.default_rng(0).normal(100, 10, (91, 107)), 1.5).astype(np.float32)
+    descriptor = GlideSymmetry(
+        glides=((0, 5), (6, 0)), radius_px=6, window_px=8, step_px=2, stride=2, radii=6, angles=24
+    )
+    np.testing.assert_allclose(descriptor(frame[::-1, ::-1]), descriptor(frame)[::-1, ::-1], atol=1e-4)
+
+
 @pytest.mark.parametrize("degrees", [0, 28, 117])
 @pytest.mark.parametrize(("mirror", "glide"), [("p1m1", "p1g1"), ("p2mm", "p2gg")])
 def test_separates_groups_of_one_patterson_symmetry(mirror, glide, degrees):
