@@ -30,7 +30,7 @@ Shift = tuple[float, float]  # (dy, dx), px
 SCANNED_PLANES = 12
 SCANNED_SHIFTS_PX = (4.0, 6.0)
 #: The same for a polycrystal, of which only a spacing d is known: shifts in d.
-SCANNED_PERIODS = (0.5, 0.75, 1.0)
+SCANNED_PERIODS = (0.5, 1.0)
 
 
 def scan_glides(planes: int = SCANNED_PLANES, shifts_px: Iterable[float] = SCANNED_SHIFTS_PX) -> tuple[Shift, ...]:
@@ -81,7 +81,7 @@ class GlideSymmetry(PolarSymmetry):
     `suggest` derives the glides from the movie's own lattice: a plane group with glide planes repeats after two
     glides, so the shift is half the lattice's period along a line at which its reflections are mirror images
     (`emreel.descriptors.mirror_lines`). The lattice of p1g1 and of p1m1 is the same, so the same glides are scored in
-    both, and only one has them. A polycrystal is scanned over 12 directions and three lengths (`scan_glides`).
+    both, and only one has them. A polycrystal is scanned over 12 directions and two lengths (`scan_glides`).
 
     Source: the fourth kind of symmetry, r' = M r + t, of Wang et al., Microsc. Microanal. 27 (2021) 1454, eq. 1; named
     there and never built. The lattice's periods: International Tables for Crystallography A, section 2.1.3.13

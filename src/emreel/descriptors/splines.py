@@ -90,7 +90,7 @@ class SplineFrame:
         bad = np.isnan(self.good)
         if not bad.any():
             return np.zeros(n_yx, np.uint8)
-        sums = np.pad(bad.cumsum(0, dtype=np.int64).cumsum(1), ((1, 0), (1, 0)))
+        sums = np.pad(bad.cumsum(0, dtype=np.int32).cumsum(1), ((1, 0), (1, 0)))
         y0, x0 = (first_px - half_px + np.arange(n) * self.step for n in n_yx)
         side = 2 * half_px + 1
         y1, x1 = y0 + side, x0 + side
