@@ -27,20 +27,9 @@ def _insert10(tops: Array, values: Array, n: int) -> None:
     """`_insert` for lists of ten: unrolled, so that the compiler does many lists at once."""
     for e in range(n):
         v = values[e]
-        h0, h1, h2, h3, h4 = (
-            tops[e],
-            tops[e + CHUNK],
-            tops[e + 2 * CHUNK],
-            tops[e + 3 * CHUNK],
-            tops[e + 4 * CHUNK],
-        )
-        h5, h6, h7, h8, h9 = (
-            tops[e + 5 * CHUNK],
-            tops[e + 6 * CHUNK],
-            tops[e + 7 * CHUNK],
-            tops[e + 8 * CHUNK],
-            tops[e + 9 * CHUNK],
-        )
+        h0, h1, h2, h3 = tops[e], tops[e + CHUNK], tops[e + 2 * CHUNK], tops[e + 3 * CHUNK]
+        h4, h5, h6 = tops[e + 4 * CHUNK], tops[e + 5 * CHUNK], tops[e + 6 * CHUNK]
+        h7, h8, h9 = tops[e + 7 * CHUNK], tops[e + 8 * CHUNK], tops[e + 9 * CHUNK]
         # element k becomes the middle one of (k - 1, k, v): what was above v stays, what was below moves down
         tops[e] = max(h0, v)
         tops[e + CHUNK] = max(h1, min(h0, v))
