@@ -16,6 +16,9 @@ BUILT_IN = {
     "preselected": "emreel.descriptors.translation:PreselectedTranslations",
     "intensity": "emreel.descriptors.intensity:Intensity",
     "combined": "emreel.descriptors.combined:Combined",
+    "rotation": "emreel.descriptors.rotation:RotationSymmetry",
+    "reflection": "emreel.descriptors.reflection:ReflectionSymmetry",
+    "glide": "emreel.descriptors.glide:GlideSymmetry",
 }
 
 
