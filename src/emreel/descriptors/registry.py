@@ -16,6 +16,7 @@ BUILT_IN = {
     "lattice": "emreel.descriptors.lattice:Lattice",
     "translation": "emreel.descriptors.translation:TranslationSymmetry",
     "preselected": "emreel.descriptors.translation:PreselectedTranslations",
+    "radon": "emreel.descriptors.radon:RadonVariance",
 }
 ENTRY_POINTS = "emreel.descriptors"
 

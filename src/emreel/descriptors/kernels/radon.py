@@ -14,7 +14,8 @@ Between the bins, the power is the best linear combination of 4 x 4 of them: of 
 power varies from bin to bin as the disc's own autocorrelation lets it (kriging, one axis at a time). A fixed cubic (R.
 G. Keys, IEEE Trans. ASSP 29 (1981) 1153) errs one and a half times as much.
 
-Everything is decided tile by tile, in an order that does not depend on its neighbours: batches never show.
+Batches never show, to the bit: every sum has one order, and the FFTs come in multiples of `LANES`, so that no line of
+a tile is ever transformed together with another tile's (FFT libraries treat the rest of a batch differently).
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ Array = npt.NDArray[Any]
 
 #: Tiles worked on at once: their spectra stay in the cache, and their sums in the registers (`read_lines`).
 BATCH = 8
+#: FFTs are done in groups of so many lines at once (16 float32 fill the widest vector of any machine).
+LANES = 16
 #: Bins along each axis that the power between bins is read from, from the one below up.
 TAPS = (-1, 0, 1, 2)
 #: A disc with less than this part valid is not described.
@@ -49,7 +52,7 @@ _compile: Any = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_
 class Lines:
     """The sparse operator from the power spectrum of a padded tile to its variances.
 
-    bins : int64, places in the flattened half spectrum, shape (fft_px, fft_px // 2 + 1), that are read.
+    bins : int64, places in the flattened half spectrum, shape (fft_px, fft_px // 2), that are read.
     starts, columns, weights : rows of the operator, one an angle, over ``bins`` (compressed sparse rows).
     """
 
@@ -74,27 +77,28 @@ def disc_reach(tile_px: int) -> npt.NDArray[np.int64]:
     """Half width of every row of the disc, px: pixels within (tile_px - 1) / 2 of the middle belong to it."""
     radius = radius_of(tile_px)
     y = np.arange(-radius, radius + 1)
-    return np.floor(np.sqrt(((tile_px - 1) / 2) ** 2 - y**2) + 1e-9).astype(np.int64)
+    half_width = np.floor(np.sqrt(((tile_px - 1) / 2) ** 2 - y**2) + 1e-9)
+    return np.asarray(half_width, np.int64)
 
 
 @lru_cache(maxsize=16)
 def line_operator(tile_px: int, n_angles: int) -> Lines:
     """Build the operator for discs of ``tile_px`` px and ``n_angles`` angles, evenly over half a turn from 0 on."""
-    size = 2 * fft.next_fast_len(tile_px)
-    half = size // 2
+    half = _in_lanes(tile_px)
+    size = 2 * half
     angle = np.pi * np.arange(n_angles) / n_angles
-    k = np.arange(1, half + 1)
+    k = np.arange(1, half)
     u, v = (k * np.cos(angle)[:, None]).ravel(), (-k * np.sin(angle)[:, None]).ravel()
-    once = np.where(k == half, 1.0, 2.0) / (size * (2 * radius_of(tile_px) + 1))  # k and -k have the same power
-    share = np.tile(once, n_angles) * (np.sinc(u / size) * np.sinc(v / size)) ** 4
+    share = 2 / (size * (2 * radius_of(tile_px) + 1)) * (np.sinc(u / size) * np.sinc(v / size)) ** 4  # k and -k
     floor_u, floor_v = np.floor(u).astype(np.int64), np.floor(v).astype(np.int64)
     taps_u, taps_v = (_tap_weights(part, tile_px, size) for part in (u - floor_u, v - floor_v))
-    rows = np.repeat(np.arange(n_angles), half)
+    rows = np.repeat(np.arange(n_angles), len(k))
     places, weights = [], []
     for du, weight_u in zip(TAPS, taps_u, strict=True):
         for dv, weight_v in zip(TAPS, taps_v, strict=True):
-            places.append(_half_spectrum_place(floor_u + du, floor_v + dv, size))
-            weights.append(share * weight_u * weight_v)
+            place, there = _half_spectrum_place(floor_u + du, floor_v + dv, size)
+            places.append(place)
+            weights.append(np.where(there, share * weight_u * weight_v, 0))
     bins, columns = np.unique(np.concatenate(places), return_inverse=True)
     entries = (np.concatenate(weights), (np.tile(rows, len(TAPS) ** 2), columns.ravel()))
     matrix = sparse.coo_matrix(entries, shape=(n_angles, len(bins))).tocsr()
@@ -107,11 +111,22 @@ def line_operator(tile_px: int, n_angles: int) -> Lines:
     )
 
 
-def _half_spectrum_place(u: Array, v: Array, size: int) -> Array:
-    """Where bin (u, v) lies in the flattened half spectrum of a real tile, F(-k) being the conjugate of F(k)."""
-    mirrored = (u < 0) | (u > size // 2)
-    column = np.where(u < 0, -u, np.where(u > size // 2, size - u, u))
-    return np.asarray(np.where(mirrored, -v, v) % size * (size // 2 + 1) + column)
+def _half_spectrum_place(u: Array, v: Array, size: int) -> tuple[Array, Array]:
+    """Where bin (u, v) lies in the flattened half spectrum of a real tile, and where it lies in it.
+
+    F(-k) is the conjugate of F(k). The half spectrum ends below u = size / 2, where nothing worth reading is.
+    """
+    half = size // 2
+    column = np.abs((u + half) % size - half)
+    mirrored = (u + half) % size < half
+    there = column < half
+    place = np.where(mirrored, -v, v) % size * half + column
+    return np.where(there, place, 0), there
+
+
+def _in_lanes(n: int) -> int:
+    """The next multiple of `LANES`."""
+    return -(-n // LANES) * LANES
 
 
 def _tap_weights(fraction: Array, tile_px: int, size: int) -> Array:
@@ -148,7 +163,7 @@ def describe_points(
     """
     lines, reach = line_operator(tile_px, n_angles), disc_reach(tile_px)
     n_pixels = int(np.sum(2 * reach + 1))
-    tiles = np.zeros((BATCH, len(reach), lines.fft_px), np.float32)
+    tiles = np.zeros((BATCH, _in_lanes(len(reach)), lines.fft_px), np.float32)
     shapes = np.zeros_like(tiles)
     deviation, missing = np.zeros(BATCH), np.zeros(BATCH, np.int64)
     whole = disc_shape_curve(tile_px, n_angles)
@@ -167,7 +182,7 @@ def describe_points(
 def disc_shape_curve(tile_px: int, n_angles: int) -> npt.NDArray[np.float32]:
     """What `describe_points` would say of the disc itself, all ones, without taking off its mean; shape (angle,)."""
     lines, reach = line_operator(tile_px, n_angles), disc_reach(tile_px)
-    disc = np.zeros((1, len(reach), lines.fft_px), np.float32)
+    disc = np.zeros((1, _in_lanes(len(reach)), lines.fft_px), np.float32)
     for row, half in enumerate(reach):
         disc[0, row, len(reach) // 2 - half : len(reach) // 2 + half + 1] = 1
     return np.ascontiguousarray(_variances(disc, lines)[0])
@@ -175,8 +190,8 @@ def disc_shape_curve(tile_px: int, n_angles: int) -> npt.NDArray[np.float32]:
 
 def _variances(tiles: Array, lines: Lines) -> npt.NDArray[np.float32]:
     """Power of at most `BATCH` padded tiles, shape (m, y, fft_px), along all lines; shape (m, angle)."""
-    across = fft.rfft(tiles, axis=2)
-    spectrum = fft.fft(across, n=lines.fft_px, axis=1, overwrite_x=True).reshape(len(tiles), -1)
+    across = fft.rfft(tiles, axis=2)[..., : lines.fft_px // 2]
+    spectrum = fft.fft(across, n=lines.fft_px, axis=1).reshape(len(tiles), -1)
     power = np.zeros((len(lines.bins), BATCH), np.float32)
     take_power(spectrum, lines.bins, power)
     curves = np.empty((BATCH, lines.n_angles), np.float32)
@@ -257,10 +272,10 @@ def cut_discs(
 @_compile  # type: ignore[untyped-decorator]
 def copy_disc(
     padded: Array, valid: Array, y0: int, x0: int, reach: Array, tile: Array, shape: Array
-) -> tuple[int, int]:
+) -> tuple[np.int64, np.int64]:
     """Copy a disc's valid pixels (0 for others) and its shape; the number of pixels, and of valid ones."""
     middle = reach.size // 2
-    n_pixels, n = 0, 0
+    n_pixels, n = np.int64(0), np.int64(0)
     for row in range(reach.size):
         first, last = middle - reach[row], middle + reach[row] + 1
         n_pixels += last - first
