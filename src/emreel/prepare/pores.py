@@ -30,12 +30,10 @@ SPECIMEN_ROW_SHARE, TEXT_ROW_SHARE = 0.5, 0.3
 LARGEST_BAR_SHARE = 0.35
 #: Values within this share of the picture's range count as the background's (compressed pictures).
 BAR_TOLERANCE = 0.02
-#: Pores lie so many standard deviations of the smoothed specimen below its median.
-PORE_DEVIATIONS = 4.0
-#: The depth of the pores is that of their deepest fifth, which their blurred rims do not reach.
-DEEP_SHARE = 0.2
-#: It must be at least so many deviations, or what was found is noise.
-LEAST_DEVIATIONS = 6.0
+#: Pixels of the smoothed frame so many standard deviations below the specimen's median are left out of both.
+CLIP_DEVIATIONS = 4.0
+#: A pore is somewhere at least so many deviations deep, which noise never is.
+SURE_DEVIATIONS = 6.0
 #: Smoothing that wipes out a lattice: sigma in periods.
 SMOOTH_PERIODS = 0.5
 #: For a movie without a lattice, px.
@@ -102,11 +100,12 @@ def crop_data_bar(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
 class Pores:
     """Finds the pores of a frame: what is darker than the specimen, over more than a lattice gap.
 
-    **How.** The frame is smoothed (a Gaussian, over valid pixels only) until its lattice is gone. Pixels more than 4
-    standard deviations below the specimen's median are pores for sure; median and deviation are measured again
-    without them until nothing changes, so that a fifth of the frame may be pores. Around those, a pore reaches to
-    where the brightness is half way between the pores' and the specimen's, which is where a smoothed edge lies. An
-    opening takes off what is thinner than ``min_radius_px``, a closing fills what is left in them.
+    **How.** The frame is smoothed (a Gaussian, over valid pixels only) until its lattice is gone. Median and deviation
+    of the specimen are measured on what lies within 4 deviations of it, again and again until nothing changes, so
+    that a fifth of the frame may be pores. What lies more than 6 deviations below is surely in a pore; around it, the
+    pore reaches to where the brightness is half way between the specimen's and that of the pore's own bottom, which
+    is where a smoothed edge lies. An opening takes off what is thinner than ``min_radius_px``, a closing fills what is
+    left in them.
 
     **Source.** Paruchuri et al. 2025, "SEM image pre-processing": thresholding and morphology, not told in detail.
 
@@ -115,9 +114,9 @@ class Pores:
     smooth_px : sigma, px; half a lattice period, as `suggest` takes it, leaves a hundredth of the lattice.
     min_radius_px : pores narrower than twice this are left, px; None: ``smooth_px``.
     bright : look for holes brighter than the specimen (bright-field TEM), not darker.
-    levels : counts beyond which a smoothed pixel is surely in a pore, and at which a pore's edge lies; `suggest` learns
-        them for a movie. None measures them anew in every frame. With levels, a tile gives what the whole frame gives
-        when it brings ``halo`` px around it.
+    levels : counts of the specimen, and beyond which a smoothed pixel is surely in a pore; `suggest` learns them for a
+        movie. None measures them anew in every frame. With levels, a tile gives what the whole frame gives when it
+        brings ``halo`` px around it.
 
     Returns (when called with a frame, shape (y, x), and its mask)
     -------
@@ -155,7 +154,7 @@ class Pores:
             levels = tuple(float(level) for level in self.levels)
             if len(levels) != 2 or not np.isfinite(levels).all():
                 raise PoreError(
-                    f"got levels = {self.levels}, wanted two numbers of counts: surely in a pore, its edge."
+                    f"got levels = {self.levels}, wanted two counts: of the specimen, and surely in a pore."
                 )
             object.__setattr__(self, "levels", levels)
 
@@ -170,22 +169,23 @@ class Pores:
         if "levels" in given:
             return draft
         found = fold(draft._level_sums)
-        return replace(draft, levels=(found.sure / found.n, found.edge / found.n)) if found.n else draft
+        return replace(draft, levels=(found.specimen / found.n, found.sure / found.n)) if found.n else draft
 
     @property
     def halo(self) -> int:
         """Reach of smoothing, growing, opening and closing, px."""
-        return int(np.ceil((REACH_SIGMAS + GROWTH_SIGMAS) * self.smooth_px)) + 4 * self._radius
+        return int(np.ceil((REACH_SIGMAS + 2 * GROWTH_SIGMAS) * self.smooth_px)) + 4 * self._radius
 
     def __call__(self, frame: Frame, valid: Mask | None = None) -> Mask:
         inside = np.ones(frame.shape, bool) if valid is None else valid
         smooth = self._smoothed(frame, inside)
         levels = (self._sign * self.levels[0], self._sign * self.levels[1]) if self.levels else _levels(smooth[inside])
-        if levels is None or not (smooth < levels[0]).any():
+        if levels is None or not (smooth < levels[1]).any():
             return np.zeros(frame.shape, bool)
-        sure, edge = levels
-        near = ndimage.distance_transform_edt(smooth >= sure) <= GROWTH_SIGMAS * self.smooth_px
-        found = near & (smooth < edge)
+        specimen, sure = levels
+        reach = int(np.ceil(GROWTH_SIGMAS * self.smooth_px))
+        bottom = ndimage.minimum_filter(smooth, 2 * reach + 1, mode="nearest")
+        found = (bottom < sure) & (smooth < (np.float32(specimen) + bottom) / 2)
         disc = _disc(self._radius)
         opened = ndimage.binary_opening(_with_rim(found, self._radius), disc)
         closed = ndimage.binary_closing(opened, disc)
@@ -217,15 +217,15 @@ class _LevelSums:
     """Frames that have pores, and the sums of their levels."""
 
     n: int
+    specimen: float
     sure: float
-    edge: float
 
     def __add__(self, other: _LevelSums, /) -> _LevelSums:
-        return _LevelSums(self.n + other.n, self.sure + other.sure, self.edge + other.edge)
+        return _LevelSums(self.n + other.n, self.specimen + other.specimen, self.sure + other.sure)
 
 
 def _levels(smooth: Image) -> tuple[float, float] | None:
-    """Below which value a smoothed pixel is surely in a pore, and the value at a pore's edge; None without pores."""
+    """Median of the specimen in a smoothed frame, and below which value a pixel is surely in a pore."""
     specimen = smooth.astype(np.float64)
     everything = specimen
     for _ in range(20):
@@ -233,19 +233,11 @@ def _levels(smooth: Image) -> tuple[float, float] | None:
             return None
         middle = float(np.median(specimen))
         deviation = DEVIATION_OF_MEDIAN * float(np.median(np.abs(specimen - middle)))
-        kept = everything[everything >= middle - PORE_DEVIATIONS * deviation]
+        kept = everything[everything >= middle - CLIP_DEVIATIONS * deviation]
         if kept.size == specimen.size:
             break
         specimen = kept
-    sure = edge = middle - PORE_DEVIATIONS * deviation
-    for _ in range(20):  # the rims of deep pores are sure, too: what is below the edge tells how deep they are
-        pores = everything[everything < edge]
-        if pores.size == 0 or middle - float(np.quantile(pores, DEEP_SHARE)) < LEAST_DEVIATIONS * deviation:
-            return None
-        before, edge = edge, (middle + float(np.quantile(pores, DEEP_SHARE))) / 2
-        if edge >= before:
-            break
-    return sure, edge
+    return middle, middle - SURE_DEVIATIONS * deviation
 
 
 def _disc(radius: int) -> Mask:
