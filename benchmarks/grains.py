@@ -19,8 +19,8 @@ import numpy.typing as npt
 from benchmarks.data import ROOT, require_data
 from emreel.cluster import squared_distances
 from emreel.cluster.ward import WardClusters
-from emreel.descriptors.geometry import pad_frame
-from emreel.descriptors.radon import RadonVariance
+from emreel.descriptors.geometry import pad_frame, upsample_nearest
+from emreel.descriptors.radon import LEAST_ORDER, RadonVariance, order_of
 from emreel.io import open_movie
 from emreel.movie import pixel_size_nm
 from emreel.prepare.pores import Pores, crop_data_bar
@@ -66,16 +66,19 @@ def cut_into_grains(frame: Array, *, bright_pores: bool = False) -> tuple[Array,
     radon = RadonVariance.suggest({}, fold)
     features = radon(*pad_frame(frame, radon.halo, ~pores))
     rows = features.reshape(-1, features.shape[-1])
-    inside = ~pores[:: radon.stride, :: radon.stride].ravel()
+    ordered = order_of(features) >= LEAST_ORDER
+    inside = ordered.ravel() & ~pores[:: radon.stride, :: radon.stride].ravel()
     pca = PCA(n_components=5).fit_moments(Moments.of(rows[inside]))
     projected = ((rows - pca.mean_) @ pca.components_.T).astype(np.float32)
     fair = np.random.default_rng(0).permutation(np.flatnonzero(inside))
     ward = WardClusters().fit(projected[fair])
     scores = -squared_distances(projected, ward.cluster_centers_).reshape(*features.shape[:2], -1)
     label = upsample_scores(scores, radon.stride, (frame.shape[0], frame.shape[1]))
-    grains = GrainFinder(clean_px=radon.tile_px // 8)(label, pores)
+    doubtful = ~upsample_nearest(ordered, radon.stride, label.shape)
+    finder = GrainFinder(clean_px=radon.tile_px // 8, fill_px=radon.tile_px / 2)
+    grains = finder(label, pores, doubtful=doubtful)
     n_classes = len(ward.cluster_centers_)
-    told = f"tile {radon.tile_px} px every {radon.stride}, {n_classes} orientations, {pores.mean():.1%} pores"
+    told = f"tile {radon.tile_px} px every {radon.stride}, {n_classes} orientations, {np.mean(grains == 0):.1%} no grain"
     return label, grains, told
 
 

@@ -90,7 +90,8 @@ def time_picture(frame: Array) -> None:
     peer = (time.thread_time() - start) / len(some) * grid[0] * grid[1]
     print(
         f"{frame.shape[0]} x {frame.shape[1]} px, {grid[0] * grid[1]} tiles: {ours:.2f} CPU s; "
-        f"skimage {peer:.0f} CPU s ({peer / ours:.0f}x); the paper's picture takes {PAPER_S:.0f} s on its i9 ({PAPER_S / ours:.1f}x)"
+        f"skimage {peer:.0f} CPU s ({peer / ours:.0f}x); the paper's picture takes {PAPER_S:.0f} s on its i9 "
+        f"({PAPER_S / ours:.1f}x)"
     )
 
 

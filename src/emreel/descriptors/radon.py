@@ -34,6 +34,8 @@ SMALLEST_TILE_PX, LARGEST_TILE_PX = 16, 256
 STRIDE_SHARE = PUBLISHED_STRIDE_PX / PUBLISHED_TILE_PX
 #: A tile counts as ordered when its excess is well above this part of its median; see `excess_curves`.
 EXCESS_FLOOR = 0.5
+#: Tiles of less order than this (`order_of`) show no lattice.
+LEAST_ORDER = 0.6
 #: Tile pairs a frame that a threshold is learned from.
 THRESHOLD_PAIRS = 256
 
@@ -255,6 +257,18 @@ def excess_curves(curves: npt.ArrayLike) -> Curves:
     excess = np.maximum(curves - median, np.float32(0))
     length = np.sqrt(np.mean(excess * excess, axis=-1, keepdims=True) + (np.float32(EXCESS_FLOOR) * median) ** 2)
     return np.asarray(np.divide(excess, length, out=np.zeros_like(excess), where=length > 0))
+
+
+def order_of(features: npt.ArrayLike) -> Curves:
+    """How ordered a tile is, 0 to 1, from its curve scaled as "excess", shape (..., angle): its root mean square.
+
+    Noise and glass reach 0.2 to 0.5, a lattice 0.9 and more, so what is below `LEAST_ORDER` is no grain.
+
+    >>> order = order_of(excess_curves([[2, 2, 2, 2, 42, 2], [2.2, 1.8, 2, 2.1, 1.9, 2]]))
+    >>> bool(order[0] > 0.9), bool(order[1] < 0.2)
+    (True, True)
+    """
+    return np.asarray(np.sqrt(np.mean(np.square(np.asarray(features, np.float32)), axis=-1)))
 
 
 def aligned_bits(curves: npt.ArrayLike, threshold: float) -> Curves:

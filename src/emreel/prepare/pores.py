@@ -33,7 +33,7 @@ BAR_TOLERANCE = 0.02
 #: Pixels of the smoothed frame so many standard deviations below the specimen's median are left out of both.
 CLIP_DEVIATIONS = 4.0
 #: A pore is somewhere at least so many deviations deep, which noise never is.
-SURE_DEVIATIONS = 6.0
+SURE_DEVIATIONS = 5.0
 #: Smoothing that wipes out a lattice: sigma in periods.
 SMOOTH_PERIODS = 0.5
 #: For a movie without a lattice, px.
@@ -102,7 +102,7 @@ class Pores:
 
     **How.** The frame is smoothed (a Gaussian, over valid pixels only) until its lattice is gone. Median and deviation
     of the specimen are measured on what lies within 4 deviations of it, again and again until nothing changes, so
-    that a fifth of the frame may be pores. What lies more than 6 deviations below is surely in a pore; around it, the
+    that a fifth of the frame may be pores. What lies more than 5 deviations below is surely in a pore; around it, the
     pore reaches to where the brightness is half way between the specimen's and that of the pore's own bottom, which
     is where a smoothed edge lies. An opening takes off what is thinner than ``min_radius_px``, a closing fills what is
     left in them.
@@ -127,7 +127,7 @@ class Pores:
     PoreError : lengths or levels that make no sense.
 
     **When it fails.** Frames that are mostly pores, or whose specimen has several tones of its own (layers): the
-    darkest tone is then the pore. In a frame without pores none is found: pores must be 6 deviations deep.
+    darkest tone is then the pore. In a frame without pores none is found: pores must be 5 deviations deep.
 
     >>> import numpy as np
     >>> y, x = np.mgrid[:80, :100]

@@ -40,7 +40,8 @@ class GrainFinder:
     class along the boundary of two grains vanish, as do bridges between grains), blurred (sigma ``blur_px``, over
     what is specimen only) and cut at one half (which smooths the outline), and the connected pieces of that are
     grains. Pieces smaller than ``min_area_px`` are dropped. What lies between is then given to the nearest grain
-    (``fill``), so that areas add up to the specimen's; the paper leaves it out, which makes every grain too small.
+    (``fill_px``), so that areas add up to the specimen's; the paper leaves it out, which makes every grain too small.
+    Pixels whose class is doubtful, as across a boundary, take no part but the last.
 
     **Source.** Paruchuri et al. 2025, "Post-processing the grain index map": denoising, morphology and a low-pass
     filter for every class, connected regions numbered anew, pores subtracted.
@@ -51,7 +52,8 @@ class GrainFinder:
         of the tile is a good start (`emreel.descriptors.radon.RadonVariance.tile_px`).
     blur_px : sigma, px; None: half of ``clean_px``.
     min_area_px : least area of a grain, px; None: four times the area of the eroding disc, at least 1.
-    fill : give specimen pixels that belong to no grain to the nearest one.
+    fill_px : specimen pixels that belong to no grain are given to the nearest one, up to so many px away; None: no
+        limit; 0: leave them.
 
     Returns (when called)
     -------
@@ -73,21 +75,30 @@ class GrainFinder:
     clean_px: int = 8
     blur_px: float | None = None
     min_area_px: int | None = None
-    fill: bool = True
+    fill_px: float | None = None
 
     def __post_init__(self) -> None:
-        for field in ("clean_px", "blur_px", "min_area_px"):
+        for field in ("clean_px", "blur_px", "min_area_px", "fill_px"):
             value = getattr(self, field)
             if value is not None and not 0 <= value < np.inf:
                 raise GrainError(f"got {field} = {value}, wanted a number from 0 on.")
 
-    def __call__(self, label: Labels, pores: Mask | None = None, classes: Iterable[int] | None = None) -> GrainMap:
+    def __call__(
+        self,
+        label: Labels,
+        pores: Mask | None = None,
+        *,
+        doubtful: Mask | None = None,
+        classes: Iterable[int] | None = None,
+    ) -> GrainMap:
         """Find the grains of one frame.
 
         Parameters
         ----------
         label : shape (y, x), classes 1..K (0, 254 and 255 are none).
         pores : shape (y, x), True where there is no specimen.
+        doubtful : shape (y, x), True where the label is not to be trusted, for example where tiles show little order
+            (`emreel.descriptors.radon.order_of`); such pixels only fill up grains within ``fill_px``.
         classes : those that are grains; None: all of them. Leave out the class of pores or background here.
 
         Raises
@@ -95,18 +106,21 @@ class GrainFinder:
         GrainError : shapes that do not fit.
         """
         label = np.asarray(label)
-        if label.ndim != 2 or (pores is not None and pores.shape != label.shape):
-            wrong = label.shape if pores is None else (label.shape, pores.shape)
-            raise GrainError(f"got a label map and pores of shape {wrong}, wanted (y, x), both alike.")
+        masks = {"pores": pores, "doubtful": doubtful}
+        for name, mask in masks.items():
+            if label.ndim != 2 or (mask is not None and mask.shape != label.shape):
+                shape = "none" if mask is None else mask.shape
+                raise GrainError(f"got a label map of shape {label.shape} and {name} {shape}, wanted (y, x), both alike.")
         wanted = np.unique(label) if classes is None else np.unique(np.fromiter(classes, np.int64))
         wanted = wanted[(wanted > 0) & (wanted < FIRST_SPECIAL)]
         specimen = np.isin(label, wanted)
         if pores is not None:
             specimen &= ~pores
+        trusted = specimen if doubtful is None else specimen & ~doubtful
         pieces = np.zeros(label.shape, np.int32)
         n_found = 0
         for one in wanted:
-            found, n = ndimage.label(self._cleaned((label == one) & specimen, specimen))
+            found, n = ndimage.label(self._cleaned((label == one) & trusted, trusted))
             pieces[found > 0] = found[found > 0] + n_found
             n_found += n
         return self._numbered(pieces, specimen)
@@ -131,9 +145,10 @@ class GrainFinder:
         area = np.bincount(pieces.ravel())
         area[0] = 0
         pieces = np.where(area[pieces] >= max(least, 1), pieces, 0)
-        if self.fill and pieces.any():
-            nearest = ndimage.distance_transform_edt(pieces == 0, return_distances=False, return_indices=True)
-            pieces = np.where(specimen, pieces[tuple(nearest)], 0)
+        if self.fill_px != 0 and pieces.any():
+            far, nearest = ndimage.distance_transform_edt(pieces == 0, return_indices=True)
+            filled = specimen if self.fill_px is None else specimen & (far <= self.fill_px)
+            pieces = np.where(filled, pieces[tuple(nearest)], 0)
         there, first, area = np.unique(pieces, return_index=True, return_counts=True)
         first, area, there = first[there > 0], area[there > 0], there[there > 0]
         number = np.zeros(int(pieces.max()) + 1, np.int32)
