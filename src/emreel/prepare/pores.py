@@ -42,6 +42,8 @@ PLAIN_SMOOTH_PX = 4.0
 REACH_SIGMAS = 4.0
 #: A pore's edge is at most so many sigmas from where it is sure.
 GROWTH_SIGMAS = 3.0
+#: What is no wider than so many sigmas to both sides may be a crack.
+CRACK_SIGMAS = 1.5
 #: Standard deviation of a normal distribution over its median absolute deviation.
 DEVIATION_OF_MEDIAN = 1.4826
 
@@ -112,7 +114,8 @@ class Pores:
     Parameters
     ----------
     smooth_px : sigma, px; half a lattice period, as `suggest` takes it, leaves a hundredth of the lattice.
-    min_radius_px : pores narrower than twice this are left, px; None: ``smooth_px``.
+    min_radius_px : pores narrower than twice this are left, px; None: 1.5 ``smooth_px``, so that a thin crack, which
+        smoothing widens to 1.2 sigma to both sides, is no pore.
     bright : look for holes brighter than the specimen (bright-field TEM), not darker.
     levels : counts of the specimen, and beyond which a smoothed pixel is surely in a pore; `suggest` learns them for a
         movie. None measures them anew in every frame. With levels, a tile gives what the whole frame gives when it
@@ -198,7 +201,7 @@ class Pores:
 
     @property
     def _radius(self) -> int:
-        return round(self.smooth_px if self.min_radius_px is None else self.min_radius_px)
+        return round(CRACK_SIGMAS * self.smooth_px if self.min_radius_px is None else self.min_radius_px)
 
     def _smoothed(self, frame: Frame, valid: Mask) -> Image:
         """Local mean over valid pixels, upside down when pores are bright."""

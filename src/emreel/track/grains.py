@@ -110,7 +110,9 @@ class GrainFinder:
         for name, mask in masks.items():
             if label.ndim != 2 or (mask is not None and mask.shape != label.shape):
                 shape = "none" if mask is None else mask.shape
-                raise GrainError(f"got a label map of shape {label.shape} and {name} {shape}, wanted (y, x), both alike.")
+                raise GrainError(
+                    f"got a label map of shape {label.shape} and {name} {shape}, wanted (y, x), both alike."
+                )
         wanted = np.unique(label) if classes is None else np.unique(np.fromiter(classes, np.int64))
         wanted = wanted[(wanted > 0) & (wanted < FIRST_SPECIAL)]
         specimen = np.isin(label, wanted)

@@ -52,10 +52,12 @@ _compile: Any = numba.njit(cache=True, nogil=True, fastmath={"contract"}, error_
 class Lines:
     """The sparse operator from the power spectrum of a padded tile to its variances.
 
+    n_px : px across the disc. fft_px : px of the padded tile.
     bins : int64, places in the flattened half spectrum, shape (fft_px, fft_px // 2), that are read.
     starts, columns, weights : rows of the operator, one an angle, over ``bins`` (compressed sparse rows).
     """
 
+    n_px: int
     fft_px: int
     bins: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
@@ -103,6 +105,7 @@ def line_operator(tile_px: int, n_angles: int) -> Lines:
     entries = (np.concatenate(weights), (np.tile(rows, len(TAPS) ** 2), columns.ravel()))
     matrix = sparse.coo_matrix(entries, shape=(n_angles, len(bins))).tocsr()
     return Lines(
+        n_px=2 * radius_of(tile_px) + 1,
         fft_px=size,
         bins=bins.astype(np.int64),
         starts=matrix.indptr.astype(np.int64),
@@ -174,18 +177,25 @@ def describe_points(
         curves = _variances(tiles[:n], lines)
         shaped = np.flatnonzero((missing[:n] > SHAPED_PART * n_pixels) & (deviation[:n] > 0))
         if shaped.size:
-            curves[shaped] *= whole / _variances(shapes[shaped], lines)
+            curves[shaped] *= whole / _shape_curves(shapes[shaped], lines)
         yield slice(first, first + n), curves, deviation[:n]
 
 
 @lru_cache(maxsize=16)
 def disc_shape_curve(tile_px: int, n_angles: int) -> npt.NDArray[np.float32]:
-    """What `describe_points` would say of the disc itself, all ones, without taking off its mean; shape (angle,)."""
+    """Mean squares of the projections of the disc itself, all ones; shape (angle,)."""
     lines, reach = line_operator(tile_px, n_angles), disc_reach(tile_px)
     disc = np.zeros((1, _in_lanes(len(reach)), lines.fft_px), np.float32)
     for row, half in enumerate(reach):
         disc[0, row, len(reach) // 2 - half : len(reach) // 2 + half + 1] = 1
-    return np.ascontiguousarray(_variances(disc, lines)[0])
+    return np.ascontiguousarray(_shape_curves(disc, lines)[0])
+
+
+def _shape_curves(shapes: Array, lines: Lines) -> npt.NDArray[np.float32]:
+    """Mean squares of the projections of shapes of ones, which have a mean: k = 0 counts; shape (m, angle)."""
+    area = shapes.sum(axis=(1, 2), dtype=np.float64)
+    at_zero = area**2 / (lines.fft_px * lines.n_px)
+    return _variances(shapes, lines) + at_zero.astype(np.float32)[:, None]
 
 
 def _variances(tiles: Array, lines: Lines) -> npt.NDArray[np.float32]:
