@@ -77,8 +77,8 @@ def cut_into_grains(frame: Array, *, bright_pores: bool = False) -> tuple[Array,
     doubtful = ~upsample_nearest(ordered, radon.stride, label.shape)
     finder = GrainFinder(clean_px=radon.tile_px // 8, fill_px=radon.tile_px / 2)
     grains = finder(label, pores, doubtful=doubtful)
-    n_classes = len(ward.cluster_centers_)
-    told = f"tile {radon.tile_px} px every {radon.stride}, {n_classes} orientations, {np.mean(grains == 0):.1%} no grain"
+    n_classes, empty = len(ward.cluster_centers_), np.mean(grains == 0)
+    told = f"tile {radon.tile_px} px every {radon.stride}, {n_classes} orientations, {empty:.1%} no grain"
     return label, grains, told
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -51,7 +53,7 @@ def test_grains_are_tinted_and_what_is_none_is_dark(frame, grains):
 def test_many_grains_have_many_colors():
     colors = grain_colors(60)
     assert len(set(colors)) == 60
-    assert min(np.abs(np.subtract(a, b)).sum() for a, b in zip(colors, colors[1:], strict=False)) > 100
+    assert min(np.abs(np.subtract(a, b)).sum() for a, b in pairwise(colors)) > 100
 
 
 def test_the_picture_has_a_scale_bar(frame, grains):

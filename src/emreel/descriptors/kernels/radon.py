@@ -195,7 +195,7 @@ def _shape_curves(shapes: Array, lines: Lines) -> npt.NDArray[np.float32]:
     """Mean squares of the projections of shapes of ones, which have a mean: k = 0 counts; shape (m, angle)."""
     area = shapes.sum(axis=(1, 2), dtype=np.float64)
     at_zero = area**2 / (lines.fft_px * lines.n_px)
-    return _variances(shapes, lines) + at_zero.astype(np.float32)[:, None]
+    return np.asarray(_variances(shapes, lines) + at_zero[:, None], np.float32)
 
 
 def _variances(tiles: Array, lines: Lines) -> npt.NDArray[np.float32]:
