@@ -9,7 +9,8 @@ K is nowhere given: Ward's tree is cut by what a merger costs.
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,7 @@ class Subject:
     file: str
     shows: str
     frame: int = 0
-    bright_pores: bool = False
+    pores: Mapping[str, Any] = field(default_factory=dict)  # fields of `Pores` that a user would give
     nm_per_px: float | None = None  # of files that do not tell it
 
 
@@ -47,7 +48,7 @@ SUBJECTS = {
     "hexagonal_monolayer": Subject(
         "real/nanocrystal_superlattice_hex.tif",
         "grains of hexagonal order between bright cracks; a hole at the lower right",
-        bright_pores=True,
+        pores={"bright": True, "levels": (168, 190)},  # particles of two heights: brightness alone does not tell holes
         nm_per_px=0.7,  # from its scale bar
     ),
     "block_copolymer": Subject("real/bcp_fingerprint_sem.tif", "lamellae: patches of one direction; data bar cropped"),
@@ -56,13 +57,13 @@ SUBJECTS = {
 }
 
 
-def cut_into_grains(frame: Array, *, bright_pores: bool = False) -> tuple[Array, Array, str]:
+def cut_into_grains(frame: Array, given_pores: Mapping[str, Any] | None = None) -> tuple[Array, Array, str]:
     """Labels and grains of one frame, shape (y, x) each, and a line that says what was chosen."""
 
     def fold(of: Any) -> Any:
         return of(frame, np.ones(frame.shape, bool))
 
-    pores = Pores.suggest({"bright": bright_pores}, fold)(frame)
+    pores = Pores.suggest(given_pores or {}, fold)(frame)
     radon = RadonVariance.suggest({}, fold)
     features = radon(*pad_frame(frame, radon.halo, ~pores))
     rows = features.reshape(-1, features.shape[-1])
@@ -93,7 +94,7 @@ def main() -> None:
         subject = SUBJECTS[name]
         movie = open_movie(str(data / subject.file))
         frame = np.ascontiguousarray(crop_data_bar(movie[subject.frame].values), np.float32)
-        label, grains, told = cut_into_grains(frame, bright_pores=subject.bright_pores)
+        label, grains, told = cut_into_grains(frame, subject.pores)
         size_nm = pixel_size_nm(movie) or subject.nm_per_px
         table = measure_grains(grains, pixel_size_nm=size_nm, label=label)
         draw_grains(frame, grains, pixel_size_nm=size_nm).savefig(options.output / f"{name}.png")

@@ -102,10 +102,12 @@ class RadonVariance:
     noise: the curve sums over the whole tile. With `emreel.cluster.WardClusters` and `emreel.track.grains` it is the
     published workflow.
 
-    **When it fails.** Where phases differ in spacing but not in direction (the curve sums over all spacings); grains
-    smaller than the tile; crystals without rows seen edge on; strong scan lines, which are a lattice of their own
-    at 90 degrees. Boundaries are as sharp as half a tile at best. The curve's 180 numbers are few after PCA: 5
-    components hold the first harmonics of the orientation, enough for differences of a fifth of the symmetry angle.
+    **When it fails.** Where phases differ in spacing but not in direction (the curve sums over all spacings), or only
+    in brightness, as a cap and an amorphous layer do; grains smaller than the tile; crystals without rows seen edge on;
+    strong scan lines, which are a lattice of their own at 90 degrees. A grain whose orientation changes within it is
+    cut in pieces. Tiles across a boundary show both grains: they have little order (`order_of`), by which they can be
+    kept out of clustering. The 180 numbers are few after PCA: 5 components hold the first harmonics of the
+    orientation, enough for differences of a tenth of the symmetry angle and more.
 
     >>> import numpy as np
     >>> y, x = np.mgrid[:90, :90]
@@ -210,9 +212,8 @@ class RadonVariance:
         """Features of a few grid points after the other, with their places in the flattened grid."""
         rows, columns = self._grid(padded)
         corners = np.indices((rows, columns)).reshape(2, -1).T * self.stride
-        frame = np.ascontiguousarray(padded, np.float32)
-        mask = np.empty((0, 0), np.bool_) if valid is None or valid.all() else np.ascontiguousarray(valid, np.bool_)
-        points = kernels.describe_points(frame, mask, corners, self.tile_px, self.n_angles, equalise=self.equalise)
+        mask = np.empty((0, 0), np.bool_) if valid is None or valid.all() else valid
+        points = kernels.describe_points(padded, mask, corners, self.tile_px, self.n_angles, equalise=self.equalise)
         for where, curves, deviation in points:
             yield where, self._formed(curves, deviation)
 

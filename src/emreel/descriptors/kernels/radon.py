@@ -165,6 +165,8 @@ def describe_points(
     that deviation, shape (m,), 0 where a tile is flat or hardly valid (its curve is then 0, too).
     """
     lines, reach = line_operator(tile_px, n_angles), disc_reach(tile_px)
+    padded, valid = _frozen(padded, np.float32), _frozen(valid, np.bool_)
+    corners = np.ascontiguousarray(corners, np.int64)
     n_pixels = int(np.sum(2 * reach + 1))
     tiles = np.zeros((BATCH, _in_lanes(len(reach)), lines.fft_px), np.float32)
     shapes = np.zeros_like(tiles)
@@ -179,6 +181,13 @@ def describe_points(
         if shaped.size:
             curves[shaped] *= whole / _shape_curves(shapes[shaped], lines)
         yield slice(first, first + n), curves, deviation[:n]
+
+
+def _frozen(array: Array, dtype: type) -> Array:
+    """A contiguous view that cannot be written: the one kind of array the kernels are compiled for."""
+    view = np.ascontiguousarray(array, dtype=dtype).view()
+    view.flags.writeable = False
+    return view
 
 
 @lru_cache(maxsize=16)
