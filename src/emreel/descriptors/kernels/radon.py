@@ -185,7 +185,7 @@ def describe_points(
 
 def _frozen(array: Array, dtype: type) -> Array:
     """A contiguous view that cannot be written: the one kind of array the kernels are compiled for."""
-    view = np.ascontiguousarray(array, dtype=dtype).view()
+    view: Array = np.ascontiguousarray(array, dtype=dtype).view()
     view.flags.writeable = False
     return view
 
