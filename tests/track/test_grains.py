@@ -90,6 +90,15 @@ def test_pores_are_no_grain_and_do_not_eat_into_grains(clean_px):
     assert len(np.unique(grains[:, :38][~pores[:, :38]])) == 1
 
 
+def test_a_pore_or_doubt_beside_a_grain_does_not_erode_it():
+    label = np.ones((60, 60), np.uint8)
+    hole = np.zeros(label.shape, bool)
+    hole[20:30, 20:40] = True
+    finder = GrainFinder(clean_px=5, blur_px=0, fill_px=0)
+    np.testing.assert_array_equal(finder(label, hole) == 0, hole)
+    np.testing.assert_array_equal(finder(label, doubtful=hole) == 0, hole)
+
+
 def test_strips_along_a_boundary_go_to_the_grains_beside_them():
     label = np.ones((60, 80), np.uint8)
     label[:, 40:] = 2
