@@ -57,7 +57,7 @@ class RadonVariance:
     edge on, so it tells the lattice's orientation, and is blind to where the lattice lies. Half a turn is all there is,
     so the curve is periodic over 180 degrees (over 90 for a square lattice, 60 for a hexagonal one). It is computed
     from the power along radial lines of the tile's spectrum (`emreel.descriptors.kernels.radon`), a hundred times
-    faster than a sinogram, and correlates with `skimage.transform.radon` by 0.999 where a lattice rises above the noise.
+    faster than a sinogram, and correlates with `skimage.transform.radon` by 0.999 where a lattice outshines noise.
 
     **Source.** Paruchuri et al. 2025 (their section "Radon transform"; module docstring). The paper marks the angles
     whose variance lies above a threshold (``form="aligned"``); its code takes 42 angles and marks those whose variance
