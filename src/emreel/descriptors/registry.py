@@ -19,6 +19,7 @@ BUILT_IN = {
     "rotation": "emreel.descriptors.rotation:RotationSymmetry",
     "reflection": "emreel.descriptors.reflection:ReflectionSymmetry",
     "glide": "emreel.descriptors.glide:GlideSymmetry",
+    "radon": "emreel.descriptors.radon:RadonVariance",
 }
 
 

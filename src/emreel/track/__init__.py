@@ -1,0 +1,1 @@
+"""What becomes of the labels: grains and their sizes."""
