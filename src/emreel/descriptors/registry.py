@@ -16,6 +16,7 @@ BUILT_IN = {
     "lattice": "emreel.descriptors.lattice:Lattice",
     "translation": "emreel.descriptors.translation:TranslationSymmetry",
     "preselected": "emreel.descriptors.translation:PreselectedTranslations",
+    "selected": "emreel.descriptors.selected:Selected",
     "spectrum": "emreel.descriptors.spectrum:PowerSpectrum",
 }
 ENTRY_POINTS = "emreel.descriptors"
