@@ -177,15 +177,21 @@ class PlanePattern:
         return np.asarray(np.einsum("nh,nh->n", along_u, along_v @ waves.T).real.reshape(y.shape))
 
     def frame(
-        self, shape_yx: tuple[int, int], *, mean_counts: float = 100.0, contrast: float = 0.2, noise: float = 0.0
+        self,
+        shape_yx: tuple[int, int],
+        *,
+        mean_counts: float = 100.0,
+        contrast: float = 0.2,
+        noise: float = 0.0,
+        noise_seed: int = 0,
     ) -> npt.NDArray[np.float32]:
         """A picture of the pattern, shape (y, x), counts.
 
         contrast : the pattern's standard deviation over ``mean_counts``. noise : white, in units of the pattern's own
-        standard deviation; drawn from the seed.
+        standard deviation. noise_seed : pictures of one crystal differ by it.
         """
         y, x = np.mgrid[: shape_yx[0], : shape_yx[1]]
-        rng = np.random.default_rng(np.random.SeedSequence((self.seed, GROUPS.index(self.group), 1)))
+        rng = np.random.default_rng(np.random.SeedSequence((self.seed, GROUPS.index(self.group), 1, noise_seed)))
         signal = self.density(y, x) + noise * rng.standard_normal(y.shape)
         return np.asarray(mean_counts * (1 + contrast * signal), np.float32)
 
