@@ -1,4 +1,4 @@
-"""The plane-group test: which descriptor tells which of the 17 groups apart (the table of benchmarks/plane_groups.py)."""
+"""The plane-group test: which descriptor tells which of the 17 groups apart (table: benchmarks/plane_groups.py)."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What moved, where to and how fast: numbers from labels and memberships."""
