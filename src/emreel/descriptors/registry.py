@@ -18,6 +18,9 @@ BUILT_IN = {
     "preselected": "emreel.descriptors.translation:PreselectedTranslations",
     "selected": "emreel.descriptors.selected:Selected",
     "spectrum": "emreel.descriptors.spectrum:PowerSpectrum",
+    "rotation": "emreel.descriptors.rotation:RotationSymmetry",
+    "reflection": "emreel.descriptors.reflection:ReflectionSymmetry",
+    "glide": "emreel.descriptors.glide:GlideSymmetry",
 }
 ENTRY_POINTS = "emreel.descriptors"
 
