@@ -35,16 +35,25 @@ PAIRS = tuple(combinations(GROUPS, 2))
 #: A pair counts as told apart from this share of right points on.
 TOLD_APART = 0.9
 PERIOD_PX, NOISE = 20.0, 0.3
-POINTS_A_SIDE, STRIDE = 6, 9
+POINTS_A_SIDE, STRIDE = 6, 10
 LEARNED_CRYSTALS, TRIED_CRYSTALS = 8, 4
-GOLDEN_ANGLE = 137.508
-#: Fields for a period of 20 px; what is not listed is the descriptor's own default.
+ANGLE_DEG, GOLDEN_ANGLE = 23.0, 137.508
+
+def half_vectors() -> tuple[tuple[float, float], ...]:
+    """Half of both vectors of the square cell, (dy, dx) in px: the shifts of its glides."""
+    vectors = PlanePattern(period_px=PERIOD_PX, angle_deg=ANGLE_DEG).vectors_yx / 2
+    return tuple((float(dy), float(dx)) for dy, dx in vectors)
+
+
+PATCHES = {"radius_px": 16, "window_px": 10, "step_px": 2}
+#: Fields for a period of 20 px; what is not listed is the descriptor's own default. Patterns with many columns in a
+#: cell need finer steps and more planes than simple lattices; the glides are those that a square lattice allows.
 FIELDS: dict[str, dict[str, Any]] = {
     "translation": {"window_px": 20, "patch_px": 20},
     "spectrum": {"window_px": 30, "highest_frequency": 0.2, "floor_power": 4e5},
-    "rotation": {},
-    "reflection": {},
-    "glide": {},
+    "rotation": PATCHES,
+    "reflection": PATCHES | {"planes": 36},
+    "glide": PATCHES | {"glides": half_vectors()},
 }
 
 
@@ -78,7 +87,7 @@ def describe(descriptor: Descriptor, pattern: PlanePattern, noise_seed: int = 0)
     return features.reshape(-1, features.shape[2])
 
 
-def sample_crystals(descriptor: Descriptor, groups: Sequence[str] = GROUPS, angle_deg: float = 20.0) -> Samples:
+def sample_crystals(descriptor: Descriptor, groups: Sequence[str] = GROUPS, angle_deg: float = ANGLE_DEG) -> Samples:
     """One crystal of each group, learned and tried at different places and with different noise."""
     crystals = {group: PlanePattern(group=group, period_px=PERIOD_PX, angle_deg=angle_deg) for group in groups}
     return Samples(
@@ -91,7 +100,7 @@ def sample_crystals(descriptor: Descriptor, groups: Sequence[str] = GROUPS, angl
 
 
 def sample_symmetry(
-    descriptor: Descriptor, groups: Sequence[str] = GROUPS, angle_deg: float = 20.0, *, turned: bool = False
+    descriptor: Descriptor, groups: Sequence[str] = GROUPS, angle_deg: float = ANGLE_DEG, *, turned: bool = False
 ) -> Samples:
     """Several crystals of each group to learn from, others to try; ``turned``: each at another angle."""
 

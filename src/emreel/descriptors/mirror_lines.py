@@ -51,7 +51,9 @@ def find_mirror_lines(peaks: Peaks, most: int = 6) -> list[MirrorLine]:
     lines.sort(key=lambda line: (-line.power, line.direction_yx))
     kept: list[MirrorLine] = []
     for line in lines:
-        if line.power >= LEAST_SHARE * lines[0].power and all(_angle_deg(line, other) > SAME_LINE_DEG for other in kept):
+        if line.power >= LEAST_SHARE * lines[0].power and all(
+            _angle_deg(line, other) > SAME_LINE_DEG for other in kept
+        ):
             kept.append(line)
     return kept[:most]
 

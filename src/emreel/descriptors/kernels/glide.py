@@ -83,9 +83,7 @@ def score_glides(
                 for r in range(n_rings):
                     for m in range(n_angles):
                         for p in range(2):
-                            sample(
-                                pair[p, :n], mean, radii[r], coefficients, at, taps[k, p, r, m], weights[k, p, r, m]
-                            )
+                            sample(pair[p, :n], mean, radii[r], coefficients, at, taps[k, p, r, m], weights[k, p, r, m])
                         if flags[i, j]:
                             a, b = at + taps[k, 0, r, m, MIDDLE], at + taps[k, 1, r, m, MIDDLE]
                             _add_valid_moments(

@@ -2,7 +2,7 @@
 
 A window's spectrum is separable: F = Y f X, with the taper in X and Y. X is applied once to every pixel row and grid
 column, whatever the number of windows that hold them; Y to the rows of each window, which lie one after the other in
-memory, so that nothing is copied. Only the frequencies that are asked for are computed, of each Friedel pair one.
+memory. Only the frequencies that are asked for are computed, of each Friedel pair one.
 
 The mean is not taken off the pixels (every window has another one) but off the spectrum: F(f - m) = F(f) - m F(1).
 Where a window holds invalid pixels, F(1) becomes F(valid), a second transform; elsewhere it is a constant. All sums
@@ -155,7 +155,7 @@ def _strip(
     shape = 2, k, n_columns, 2, k
     for i in range(n_rows):
         rows = slice(i * stride, i * stride + side)
-        parts = (transform.columns @ waves[rows].reshape(side, -1)).reshape(shape)
+        parts = _along_y(waves[rows], transform).reshape(shape)
         if weights is None or ones is None:
             mean, scale, of_ones, masked = sums[rows].sum(0) / side**2, np.ones(n_columns), parts, False
         else:
@@ -164,7 +164,7 @@ def _strip(
             cover = transform.taper_power @ power[rows] / full
             scale = np.where(cover >= LEAST_COVER, 1 / np.maximum(cover, LEAST_COVER), 0.0)
             masked = bool(n_valid.min() < side**2)
-            of_ones = (transform.columns @ ones[rows].reshape(side, -1)).reshape(shape) if masked else parts
+            of_ones = _along_y(ones[rows], transform).reshape(shape) if masked else parts
         _powers(out, parts, mean, of_ones, transform.taper_sums, masked, scale, places, LARGEST_POWER)
         yield i, columns, out
 
@@ -172,6 +172,23 @@ def _strip(
 def _windows(image: Array, stride: int, side: int) -> Array:
     """Every grid column's pixels of every row, shape (row, grid column, side), float64, contiguous."""
     return np.ascontiguousarray(sliding_window_view(image, side, axis=1)[:, ::stride], dtype=np.float64)
+
+
+def _along_y(rows: Array, transform: Transform) -> Array:
+    """The product along y of one row of windows, shape (2, k, values of a pixel row).
+
+    Cosines take the sum of the rows above and below the middle, sines the difference: half the products.
+    """
+    half, k = transform.side // 2, len(transform.taper_sums)
+    flat = rows.reshape(transform.side, -1)
+    out = np.empty((2, k, flat.shape[1]))
+    above, below = flat[:half][::-1], flat[half + 1 :]
+    even = np.empty((half + 1, flat.shape[1]))
+    even[0] = flat[half]
+    np.add(above, below, out=even[1:])
+    np.matmul(transform.columns[:k, half:], even, out=out[0])
+    np.matmul(transform.columns[k:, half + 1 :], np.subtract(below, above, out=even[1:]), out=out[1])
+    return out
 
 
 def _along_x(image: Array, transform: Transform, stride: int) -> tuple[Array, Array]:
