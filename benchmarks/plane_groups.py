@@ -39,6 +39,7 @@ POINTS_A_SIDE, STRIDE = 6, 10
 LEARNED_CRYSTALS, TRIED_CRYSTALS = 8, 4
 ANGLE_DEG, GOLDEN_ANGLE = 23.0, 137.508
 
+
 def half_vectors() -> tuple[tuple[float, float], ...]:
     """Half of both vectors of the square cell, (dy, dx) in px: the shifts of its glides."""
     vectors = PlanePattern(period_px=PERIOD_PX, angle_deg=ANGLE_DEG).vectors_yx / 2
@@ -100,7 +101,13 @@ def sample_crystals(descriptor: Descriptor, groups: Sequence[str] = GROUPS, angl
 
 
 def sample_symmetry(
-    descriptor: Descriptor, groups: Sequence[str] = GROUPS, angle_deg: float = ANGLE_DEG, *, turned: bool = False
+    descriptor: Descriptor,
+    groups: Sequence[str] = GROUPS,
+    angle_deg: float = ANGLE_DEG,
+    *,
+    turned: bool = False,
+    learned: int = LEARNED_CRYSTALS,
+    tried: int = TRIED_CRYSTALS,
 ) -> Samples:
     """Several crystals of each group to learn from, others to try; ``turned``: each at another angle."""
 
@@ -112,10 +119,9 @@ def sample_symmetry(
         ]
         return np.concatenate([describe(descriptor, crystal) for crystal in crystals])
 
-    learned, every = LEARNED_CRYSTALS, LEARNED_CRYSTALS + TRIED_CRYSTALS
     return Samples(
         {group: several(group, range(learned)) for group in groups},
-        {group: several(group, range(learned, every)) for group in groups},
+        {group: several(group, range(learned, learned + tried)) for group in groups},
     )
 
 

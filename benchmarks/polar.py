@@ -50,7 +50,7 @@ def as_ours(features: Array, largest: int) -> Array:
 def polar_pystem(tiny: bool) -> Contest:
     """Rotation and reflection, 140 features a grid point; the error is that of the scores before pooling."""
     rotation, reflection = both(SETTINGS)
-    frame = lattice_frame((12 if tiny else 160) + 2 * rotation.halo)
+    frame = lattice_frame((24 if tiny else 256) + 2 * rotation.halo)
     cut = cut_for_pystem(frame, SETTINGS)
     peer = PeerProcess(pystem_python(), HERE / "pystem_polar_worker.py")
     _, scores = peer.ask(cut, method="scores", **SETTINGS)

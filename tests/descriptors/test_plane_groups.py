@@ -42,13 +42,20 @@ def symmetry(name):
     return trial.table(trial.sample_symmetry(DESCRIPTORS[name]))
 
 
+@cache
+def among(name, groups):
+    """Accuracy between a few groups, from more crystals: a dozen to learn from, a dozen never seen."""
+    samples = trial.sample_symmetry(DESCRIPTORS[name], groups, learned=12, tried=12)
+    return {pair: samples.accuracy(*pair) for pair in combinations(groups, 2)}
+
+
 def of(table, pairs):
     return {pair: table.get(pair, table.get(pair[::-1])) for pair in pairs}
 
 
 def test_every_pair_is_in_the_table():
     assert len(trial.PAIRS) == 136 and set(crystals("spectrum")) == set(trial.PAIRS)
-    assert {"translation", "spectrum"} <= set(DESCRIPTORS)
+    assert list(DESCRIPTORS) == ["translation", "spectrum", "rotation", "reflection", "glide"]
 
 
 def test_accuracy_is_the_share_of_points_nearer_to_their_own_centre():
@@ -72,6 +79,23 @@ def test_spectrum_sees_the_lattice_and_extinctions():
 @pytest.mark.parametrize("name", ["translation", "spectrum"])
 def test_what_differs_by_no_more_than_a_centre_is_not_seen(name):
     assert max(of(symmetry(name), ALIKE).values()) < trial.TOLD_APART
+
+
+def test_only_glides_and_extinctions_tell_a_glide_from_nothing_and_from_a_mirror():
+    """p1, p1m1 and p1g1 have one lattice; p1m1 and p1g1 also the same symmetry of their Patterson functions."""
+    groups = ("p1", "p1m1", "p1g1")
+    found = {name: among(name, groups) for name in ("glide", "reflection", "translation")}
+    assert found["glide"]["p1", "p1g1"] >= 0.95 and found["glide"]["p1m1", "p1g1"] >= 0.95
+    assert found["translation"]["p1", "p1g1"] < 0.75 and found["translation"]["p1m1", "p1g1"] < 0.9
+    assert found["reflection"]["p1", "p1g1"] < 0.75
+
+
+def test_reflection_sees_mirrors_and_rotation_axes():
+    mirrors, axes = among("reflection", ("p1", "p1m1", "p1g1")), among("rotation", ("p1", "p2", "p1g1"))
+    assert mirrors["p1", "p1m1"] >= 0.95 and mirrors["p1m1", "p1g1"] >= 0.9
+    assert axes["p1", "p2"] >= 0.9 and axes["p1", "p1g1"] < 0.75
+    assert among("translation", ("p1", "p2"))["p1", "p2"] < 0.75
+    assert among("reflection", ("p1", "p2"))["p1", "p2"] < 0.75
 
 
 def test_the_table_is_printed(capsys):

@@ -179,7 +179,7 @@ class GlideSymmetry(PolarSymmetry):
             scores,
             frame.square_means(first, shape, self.radius_px),
             flags,
-            frame.coefficients.ravel(),
+            frame.flat,
             (frame.inside() if flags.any() else np.empty((0, 0), np.float32)).ravel(),
             frame.row_pitch,
             first,

@@ -31,7 +31,7 @@ LONGEST_ORDER = 4
 
 @dataclass(frozen=True)
 class MirrorLine:
-    """Direction (dy, dx), a unit vector; period of the lattice along it, px; power of the reflections mapped, counts^2."""
+    """A line: direction (dy, dx), a unit vector; the lattice's period along it, px; power mapped, counts^2."""
 
     direction_yx: tuple[float, float]
     period_px: float

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels import polar as kernels
+from emreel.descriptors.kernels.lanes import TOGETHER
 from emreel.descriptors.kernels.pooling import pool_largest
 from emreel.descriptors.peaks import learn_peaks
 from emreel.descriptors.splines import SPLINE_PX, Floats, Integers, SplineFrame
@@ -34,10 +35,12 @@ ScoreMaps = npt.NDArray[np.float32]  # (y, operation, x) of the scored positions
 #: Scores over pairs that weigh less than the first of these parts of the whole patch count only where there are no
 #: others; those below the second never.
 AMPLE_SHARE, LEAST_SHARE = 3 / 4, 1 / 16
-#: Radius and window in lattice periods: enough cells for a score to mean something, and boundaries blur over no more.
-PATCH_PERIODS = 2.0
-#: Positions lie this part of a period apart.
-STEP_PERIODS = 0.4
+#: Radius in lattice periods: enough cells for a score to mean something, and boundaries blur over no more.
+RADIUS_PERIODS = 1.5
+#: Window in periods: wider than the radius, so that in the frame's corners, too, an axis lies far enough inside.
+WINDOW_PERIODS = 2.0
+#: Positions lie this part of a period apart, and half a px: at half the distance an axis is still seen.
+STEP_PERIODS = 0.25
 #: Periods beyond this are taken for it: the halo would outgrow most frames.
 LONGEST_PERIOD_PX = 48.0
 LARGEST_STEP_PX = 8
@@ -163,7 +166,7 @@ class PolarSymmetry(ABC):
 def lengths_from_period(period_px: float | None, given: Mapping[str, Any] | None = None) -> dict[str, int]:
     """Radius, window, step, stride (px) and number of rings for a lattice of this period.
 
-    Radius and window are two periods, positions lie 0.4 periods apart (at most 8 px). Grid points lie on
+    The radius is one and a half periods, the window two, positions lie about a quarter apart (at most 8 px). Grid points lie on
     every position, or on every second one where these are 1 or 2 px apart. What is ``given`` is taken into account:
     a given stride is a multiple of the step, or the positions of a frame would have to lie needlessly close.
     Without a period, the published lengths, if these fit.
@@ -172,10 +175,10 @@ def lengths_from_period(period_px: float | None, given: Mapping[str, Any] | None
     known: dict[str, int] = {}
     if period_px is not None:
         period_px = min(period_px, LONGEST_PERIOD_PX)
-        patch = max(4, round(PATCH_PERIODS * period_px))
-        known = {"radius_px": patch, "window_px": patch, "radii": min(LARGEST_RADII, given.get("radius_px", patch))}
-    published = {field.name: field.default for field in fields(PolarSymmetry)}
-    step = published["step_px"] if period_px is None else max(1, round(STEP_PERIODS * period_px))
+        radius = max(4, round(RADIUS_PERIODS * period_px))
+        window = max(4, round(WINDOW_PERIODS * period_px))
+        known = {"radius_px": radius, "window_px": window, "radii": min(LARGEST_RADII, given.get("radius_px", radius))}
+    step: int = PolarSymmetry.step_px if period_px is None else max(1, round(STEP_PERIODS * period_px + 0.5))
     step = min(LARGEST_STEP_PX, step)
     if "stride" in given:
         known["step_px"] = max(n for n in range(1, step + 1) if given["stride"] % n == 0)
@@ -232,7 +235,7 @@ def score_permutations(
         scores,
         frame.square_means(first, shape, symmetry.radius_px),
         flags,
-        frame.coefficients.ravel(),
+        frame.flat,
         (frame.inside() if flags.any() else np.empty((0, 0), np.float32)).ravel(),
         frame.row_pitch,
         first,
@@ -240,20 +243,16 @@ def score_permutations(
         radii.astype(np.float32),
         taps,
         (weights * radii[:, None, None]).astype(np.float32),
-        *_pairs(permuted),
-        permuted,
+        _together(permuted),
         AMPLE_SHARE,
         LEAST_SHARE,
     )
     return scores
 
 
-def _pairs(partners: Integers) -> tuple[Integers, Integers]:
-    """Pairs of each operation, those that count once and then those that count twice, and where each list ends."""
-    lists: list[Integers] = []
-    for partner in partners:
-        own = np.arange(len(partner))
-        pairs = np.stack([own, partner], axis=1)
-        both_ways = partner[partner] == own
-        lists += [pairs[~both_ways | (partner == own)], pairs[both_ways & (own < partner)]]
-    return np.concatenate(lists), np.cumsum([0, *map(len, lists)])
+def _together(partners: Integers) -> Integers:
+    """Partners in groups of operations, shape (group, angle, TOGETHER); the last group is filled up."""
+    n_missing = -len(partners) % TOGETHER
+    filled = np.pad(partners, ((0, n_missing), (0, 0)), mode="edge")
+    groups: Integers = np.ascontiguousarray(filled.reshape(-1, TOGETHER, partners.shape[1]).swapaxes(1, 2))
+    return groups

@@ -45,7 +45,7 @@ class ReflectionSymmetry(PolarSymmetry):
     largest : how many scores of each plane are features.
 
     The defaults are the published ones, which suit lattices whose {hkl} spacings d are 4 to 8 px. `suggest` sets
-    radius and window to 2 d and the step to 0.4 d, from the movie's own spectrum.
+    the radius to 1.5 d, the window to 2 d and the step to about d / 4, from the movie's own spectrum.
 
     When to use: grains, twins and plates that differ in orientation, or phases of which one has mirror planes (p1m1
     against p1g1 or p2; the chirality of a structure does not show). When it fails: orientations that differ by the

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emreel.descriptors.base import Frame, Mask
-from emreel.descriptors.kernels.polar import POOR
+from emreel.descriptors.kernels.polar import NONE, POOR
 from emreel.descriptors.polar import PolarSymmetry, ScoreMaps, SymmetryError, score_permutations
 
 #: Largest fold: the angular grid must hold a multiple of all folds.
@@ -51,7 +51,7 @@ class RotationSymmetry(PolarSymmetry):
     largest : how many scores of each fold are features.
 
     The defaults are the published ones, which suit lattices whose {hkl} spacings d are 4 to 8 px. `suggest` sets
-    radius and window to 2 d and the step to 0.4 d, from the movie's own spectrum.
+    the radius to 1.5 d, the window to 2 d and the step to about d / 4, from the movie's own spectrum.
 
     When to use: phases, boundary cores and defects that differ in their axes, whatever their orientation: two grains
     of one crystal get the same scores, and the boundary between them another. When it fails: phases with the same
@@ -108,15 +108,11 @@ class RotationSymmetry(PolarSymmetry):
         lags, shares = self._lags()
         turned = (np.arange(self.n_angles) + lags[:, None]) % self.n_angles
         found = score_permutations(self, padded, valid, turned)
-        # what is poor or missing for one of its lags is so for the fold, and the worst says how
-        taken = np.where(found < -POOR / 2, found + POOR, found)
-        taken = np.where(taken < -POOR / 2, 0, taken)
-        mixed = np.einsum("fl,ylx->yfx", shares, taken, dtype=np.float32)
-        for f, share in enumerate(shares):
-            worst = found[:, share > 0].min(axis=1)
-            mixed[:, f] = np.where(
-                worst < -1.5 * POOR, worst, np.where(worst < -POOR / 2, mixed[:, f] - POOR, mixed[:, f])
-            )
+        poor, missing = found < -POOR / 2, found < (NONE - POOR) / 2
+        mixed: ScoreMaps = np.einsum("fl,ylx->yfx", shares, found + POOR * poor, dtype=np.float32)
+        for f, share in enumerate(shares):  # a fold is as poor as the worst of its lags
+            mixed[:, f] -= POOR * poor[:, share > 0].any(axis=1)
+            mixed[:, f][missing[:, share > 0].any(axis=1)] = NONE
         return mixed
 
     def _lags(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

@@ -11,10 +11,14 @@ import numpy.typing as npt
 from emreel.descriptors.base import Frame, Mask
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels import spline
+from emreel.descriptors.kernels.lanes import LANES
+from emreel.descriptors.kernels.polar import HOPELESS
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
+#: Positions with less than this part of the pixels around them valid get no score.
+LEAST_VALID = 1 / 5
 #: px beyond a point that its value depends on: the taps of the spline, and its prefilter.
 SPLINE_PX = 1 + spline.REACH
 #: Counts between these need no scaling: their squares and products fit into float32.
@@ -25,6 +29,7 @@ PLAIN_COUNTS = (1e-6, 1e6)
 class SplineFrame:
     """Spline coefficients of a padded frame, and what is valid of it.
 
+    flat : the coefficients, one after the other, with LANES elements of slack that vectors may read and nothing uses.
     coefficients : shape (y, column phases); the layout is told in `emreel.descriptors.kernels.spline`.
     good : shape (y, x), the frame; NaN where it is invalid or not finite. Both are times a power of two, which leaves
         every bit of what is scored alone and keeps squares from overflow.
@@ -33,6 +38,7 @@ class SplineFrame:
 
     prefilter_px: ClassVar[int] = spline.REACH
 
+    flat: npt.NDArray[np.float32]
     coefficients: npt.NDArray[np.float32]
     good: npt.NDArray[np.float32]
     step: int
@@ -44,15 +50,17 @@ class SplineFrame:
         frame = _read_only(np.ascontiguousarray(padded, np.float32))
         mask = _read_only(np.empty((0, 0), bool) if valid is None else np.ascontiguousarray(valid, np.bool_))
         pitch = grid_length(frame.shape[1], step) + 1
-        coefficients = np.zeros((frame.shape[0], step * pitch), np.float32)
+        size = frame.shape[0] * step * pitch
+        flat = np.zeros(size + LANES, np.float32)
+        coefficients = flat[:size].reshape(frame.shape[0], step * pitch)
         good = np.empty(frame.shape, np.float32)
         spline.spline_coefficients(coefficients, good, frame, mask, _scale(frame, valid), step, pitch)
-        return cls(coefficients, good, step, pitch)
+        return cls(flat, coefficients, good, step, pitch)
 
     @property
     def row_pitch(self) -> int:
         """Elements from a row of the coefficients to the next."""
-        return self.coefficients.shape[1]
+        return int(self.coefficients.shape[1])
 
     def columns(self, x: Integers) -> Integers:
         """Where the pixels of columns ``x`` lie in a row of the coefficients."""
@@ -74,16 +82,20 @@ class SplineFrame:
         elements = (rows[..., :, None] + columns[..., None, :]).reshape(shape)
         return elements, (weights[..., 0, :, None] * weights[..., 1, None, :]).reshape(shape)
 
-    def flags(self, first_px: int, n_yx: tuple[int, int], half_px: int) -> npt.NDArray[np.bool_]:
-        """Positions that have an invalid pixel within ``half_px`` along both axes; the first lies at ``first_px``."""
+    def flags(self, first_px: int, n_yx: tuple[int, int], half_px: int) -> npt.NDArray[np.uint8]:
+        """1 for positions that have an invalid pixel within ``half_px`` along both axes, 2 where most are, else 0.
+
+        The first position lies at ``first_px`` along both axes. 2 (HOPELESS) stands for less than LEAST_VALID.
+        """
         bad = np.isnan(self.good)
         if not bad.any():
-            return np.zeros(n_yx, bool)
+            return np.zeros(n_yx, np.uint8)
         sums = np.pad(bad.cumsum(0, dtype=np.int64).cumsum(1), ((1, 0), (1, 0)))
         y0, x0 = (first_px - half_px + np.arange(n) * self.step for n in n_yx)
-        y1, x1 = y0 + 2 * half_px + 1, x0 + 2 * half_px + 1
+        side = 2 * half_px + 1
+        y1, x1 = y0 + side, x0 + side
         count = sums[y1][:, x1] - sums[y0][:, x1] - sums[y1][:, x0] + sums[y0][:, x0]
-        return np.asarray(count > 0)
+        return np.where(count > (1 - LEAST_VALID) * side**2, HOPELESS, count > 0).astype(np.uint8)
 
     def inside(self) -> npt.NDArray[np.float32]:
         """1 where all 16 taps of the points in a pixel are valid, else 0; laid out as the coefficients."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from emreel.descriptors.kernels.flat import ZERO, Array, fill, kernel
-from emreel.descriptors.kernels.polar import CHUNK, FLAT, MIDDLE, NONE, POOR, sample
+from emreel.descriptors.kernels.lanes import LANES, sample
+from emreel.descriptors.kernels.polar import CHUNK, FLAT, HOPELESS, MIDDLE, NONE, ONE, POOR, end_of_run, full_weight
 
 #: A variance below this part of the mean square about the reference is rounding.
 ROUNDING = np.float32(1e-5)
@@ -48,6 +49,7 @@ def _finish(score: Array, sums: Array, mean: Array, ample: float, least: float) 
         flat = FLAT * FLAT * weight * mean[e] * mean[e]
         var_a, var_b = aa - a * a * over, bb - b * b * over
         value = (sums[e + 4 * CHUNK] - a * b * over) / (np.sqrt(var_a) * np.sqrt(var_b))
+        value = min(max(value, -ONE), ONE)
         enough = (var_a > flat) & (var_b > flat) & (var_a > ROUNDING * aa) & (var_b > ROUNDING * bb)
         value = value if enough else ZERO
         value = value if weight >= ample else value - POOR
@@ -65,32 +67,37 @@ def score_glides(
     """
     n_y, n_operations, n_x = scores.shape
     n_rings, n_angles = taps.shape[2:4]
-    sums, pair = np.empty(6 * CHUNK, np.float32), np.empty((2, CHUNK), np.float32)
-    found = np.empty(CHUNK, np.float32)
-    total = ZERO
-    for r in range(n_rings):
-        total += np.float32(n_angles) * radii[r] * radii[r]
+    sums, found = np.empty(6 * CHUNK, np.float32), np.empty(CHUNK, np.float32)
+    a, b = np.empty(CHUNK, np.float32), np.empty(CHUNK, np.float32)
+    mean, norm = np.zeros(CHUNK, np.float32), np.zeros(CHUNK, np.float32)
+    total = full_weight(radii, n_angles)
     for i in range(n_y):
         row = (y0 + i * step) * row_pitch
         j = 0
         while j < n_x:
-            end = j + 1
-            while end < min(n_x, j + CHUNK) and flags[i, end] == flags[i, j]:
-                end += 1
-            n, at, mean = end - j, row + j, means[i, j:end]
+            end = end_of_run(flags[i], j)
+            n, at = end - j, row + j
+            n_groups = (n + LANES - 1) // LANES
+            mean[:n] = means[i, j:end]
+            if flags[i, j] == HOPELESS:
+                scores[i, :, j:end] = NONE
+                j = end
+                continue
             for k in range(n_operations):
                 fill(sums, ZERO)
                 for r in range(n_rings):
                     for m in range(n_angles):
-                        for p in range(2):
-                            sample(pair[p, :n], mean, radii[r], coefficients, at, taps[k, p, r, m], weights[k, p, r, m])
+                        at_a = (2 * k * n_rings + r) * n_angles + m
+                        at_b = at_a + n_rings * n_angles
+                        sample(a, 0, norm, mean, -radii[r], coefficients, at, taps, weights, at_a, n_groups)
+                        sample(b, 0, norm, mean, -radii[r], coefficients, at, taps, weights, at_b, n_groups)
                         if flags[i, j]:
-                            a, b = at + taps[k, 0, r, m, MIDDLE], at + taps[k, 1, r, m, MIDDLE]
+                            in_a, in_b = at + taps[k, 0, r, m, MIDDLE], at + taps[k, 1, r, m, MIDDLE]
                             _add_valid_moments(
-                                sums, pair[0, :n], pair[1, :n], inside[a : a + n], inside[b : b + n], radii[r]
+                                sums, a[:n], b[:n], inside[in_a : in_a + n], inside[in_b : in_b + n], radii[r]
                             )
                         else:
-                            _add_moments(sums, pair[0, :n], pair[1, :n], radii[r])
+                            _add_moments(sums, a, b, radii[r])
                 _finish(found[:n], sums, mean, ample * total, least * total)
                 scores[i, k, j:end] = found[:n]
             j = end

@@ -12,6 +12,8 @@ array, so that "the same tap of the next position, ``step`` px on" is the next e
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from emreel.descriptors.kernels.flat import ZERO, Array, copy, kernel
@@ -37,7 +39,7 @@ def _add_mirrored(out: Array, middle: Array, before: Array, after: Array, tap: f
 
 
 @kernel
-def _scale_row(out: Array, row: Array, valid: Array, masked: bool, scale: float, largest: float) -> None:
+def _scale_row(out: Array, row: Array, valid: Array, masked: bool, scale: float, largest: Any) -> None:
     """out = scale row; NaN where it is not valid or not finite."""
     nothing = np.float32(np.nan)
     if masked:
@@ -92,7 +94,7 @@ def spline_coefficients(
 def square_means(mean: Array, column: Array, good: Array, y0: int, x0: int, step: int, half: int) -> None:
     """Mean of the valid pixels of the square of half side ``half`` around each position; 0 without any.
 
-    mean : shape (n_y, n_x), position (i, j) on pixel (y0 + i step, x0 + j step). ``column``: scratch, (4, x), float64.
+    mean : shape (n_y, n_x), position (i, j) on pixel (y0 + i step, x0 + j step). ``column``: scratch, (2, x), float64.
     """
     n_y, n_x = mean.shape
     width = good.shape[1]
