@@ -15,7 +15,7 @@ of the whole movie, not on frame 0.
 damage. A smaller rate follows more slowly and with less noise. **It fails** where a phase vanishes for long (its
 centre stays where it was, or is drawn away by strays), where the change from frame to frame is as large as the
 classes lie apart, and where labels must not depend on the frames before: a model with fixed centres labels any frame
-alone, this one only in order. The state is `StepwiseCenters`, plain data, so that an interrupted run goes on to the bit.
+alone, this one only in order. The state is `StepwiseCenters`, plain data: an interrupted run goes on to the bit.
 
 >>> import numpy as np
 >>> followed = StepwiseCenters(centers=((0.0,), (10.0,)))
