@@ -18,7 +18,7 @@ glides), but never what else tells two groups of one Laue class apart, such as p
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -143,6 +143,12 @@ def show(name: str, crystals: dict[tuple[str, str], float], symmetry: dict[tuple
         print(f"{row:>20}" + "".join(cells))
 
 
+def untold(tables: Iterable[Mapping[tuple[str, str], float]]) -> list[tuple[str, str]]:
+    """Pairs whose symmetry none of the descriptors tells apart."""
+    every = list(tables)
+    return [pair for pair in PAIRS if max(one[pair] for one in every) < TOLD_APART]
+
+
 def main() -> None:
     """Print the table of every symmetry descriptor, or of those named."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -152,9 +158,13 @@ def main() -> None:
     for name in options.names:
         if name not in FIELDS:
             parser.error(f"unknown descriptor {name!r}; there are {', '.join(FIELDS)}")
+    found = {}
     for name, descriptor in symmetry_descriptors(options.names or FIELDS).items():
-        crystals, symmetry = sample_crystals(descriptor), sample_symmetry(descriptor, turned=options.turned)
-        show(name, table(crystals), table(symmetry))
+        found[name] = table(sample_symmetry(descriptor, turned=options.turned))
+        show(name, table(sample_crystals(descriptor)), found[name])
+    pairs = untold(found.values())
+    print(f"\nsymmetry told apart by none of {', '.join(found)}: {len(pairs)} of {len(PAIRS)} pairs")
+    print("  " + ", ".join(f"{a}-{b}" for a, b in pairs))
 
 
 if __name__ == "__main__":

@@ -98,6 +98,13 @@ def test_reflection_sees_mirrors_and_rotation_axes():
     assert among("reflection", ("p1", "p2"))["p1", "p2"] < 0.75
 
 
+def test_what_none_tells_apart():
+    perfect = dict.fromkeys(trial.PAIRS, 1.0)
+    assert trial.untold([perfect | {("p1", "p2"): 0.5, ("p3", "p6"): 0.5}, perfect | {("p1", "p2"): 0.6}]) == [
+        ("p1", "p2")
+    ]
+
+
 def test_the_table_is_printed(capsys):
     trial.show("spectrum", crystals("spectrum"), symmetry("spectrum"))
     lines = capsys.readouterr().out.splitlines()

@@ -30,7 +30,8 @@ What differs from the original, and why:
 **Use it** where phases or orientations differ in their spots and a picture of the spectrum would tell them apart:
 twins, precipitates, ordering (superlattice spots), lattice against amorphous. **It fails** where the phases have
 the same spots (mirror or glide symmetry beyond its extinctions), for differences of intensity only, and at boundaries
-closer than half a window, where the spots of both sides mix.
+closer than half a window, where the spots of both sides mix. At the frame's edge half a window is cut off sharply,
+which smears strong spots across the edge: with more classes than phases, that rim becomes one of them.
 
 >>> import numpy as np
 >>> from emreel.descriptors.geometry import pad_frame
@@ -65,7 +66,7 @@ ALL_FREQUENCIES = 0.71
 #: Without a lattice nothing finer than 4 px is looked at.
 PLAIN_FREQUENCY = 0.25
 #: Windows are no wider than this on either side, px: the halo would outgrow most frames.
-LARGEST_WINDOW_PX = 64
+LARGEST_WINDOW_PX = 128
 #: The window's half side in periods of the lattice: four periods a side keep first-order spots two bins apart.
 WINDOW_PERIODS = 2.0
 #: The highest frequency over that of the outermost spot, and its limits in units of 1/d.
