@@ -99,11 +99,13 @@ class GlideSymmetry(PolarSymmetry):
     largest : how many scores of each glide are features.
 
     When to use: phases with glide planes (p1g1, p2gg, p2mg, p4gm in projection) against phases of the same lattice
-    with mirror planes or none; `translation` is nearly blind to that difference, as both have the same Patterson
-    symmetry (table 1 of the paper), and `reflection` sees it as the absence of a mirror only. When it fails: centred
-    lattices (c1m1, c2mm), where mirror planes bring glides with them; structures that look primitive with half the
-    period, because what tells the halves apart is below the noise; a direction off by more than d / (4 R), or a
-    shift off by more than d / 4, where d is the finest spacing that carries much of the contrast.
+    with mirror planes or none. These have the same Patterson symmetry (table 1 of the paper): `translation` may see
+    that they differ, as far as their Patterson functions do, but not in what; `reflection` sees that a mirror is
+    missing, not what is there instead. When it fails: centred lattices (c1m1, c2mm), where mirror planes bring glides
+    with them; structures that look primitive with half the period, because what tells the halves apart is below the
+    noise; a direction off by more than d / (4 R), or a shift off by more than d / 4, where d is the finest spacing
+    that carries much of the contrast; sharp boundaries, over which the largest scores of a window spread from the
+    phase that has the symmetry.
 
     Raises
     ------

@@ -6,7 +6,7 @@ then exchanges the samples of each ring, as long as the number of angles is a mu
 
 Such a score depends on where in the cell the middle lies. So scores are computed at many positions and the largest
 ones around a grid point are its features, sorted (Wang et al., Microsc. Microanal. 27 (2021) 1454, Fig. 3c). Where the
-frame's edge or dead pixels take pairs of samples away, a score counts if three quarters of the weight remain, and the
+frame's edge or dead pixels take pairs of samples away, a score counts if five eighths of the weight remain, and the
 features are read at the same quantiles of the positions that are left, so that an edge does not look like a phase.
 """
 
@@ -34,11 +34,11 @@ ScoreMaps = npt.NDArray[np.float32]  # (y, operation, x) of the scored positions
 
 #: Scores over pairs that weigh less than the first of these parts of the whole patch count only where there are no
 #: others; those below the second never.
-AMPLE_SHARE, LEAST_SHARE = 3 / 4, 1 / 16
+AMPLE_SHARE, LEAST_SHARE = 5 / 8, 1 / 16
 #: Radius in lattice periods: enough cells for a score to mean something, and boundaries blur over no more.
-RADIUS_PERIODS = 1.5
+RADIUS_PERIODS = 2.0
 #: Window in periods: wider than the radius, so that in the frame's corners, too, an axis lies far enough inside.
-WINDOW_PERIODS = 2.0
+WINDOW_PERIODS = 2.5
 #: Positions lie this part of a period apart, and half a px: at half the distance an axis is still seen.
 STEP_PERIODS = 0.25
 #: Periods beyond this are taken for it: the halo would outgrow most frames.
@@ -166,9 +166,9 @@ class PolarSymmetry(ABC):
 def lengths_from_period(period_px: float | None, given: Mapping[str, Any] | None = None) -> dict[str, int]:
     """Radius, window, step, stride (px) and number of rings for a lattice of this period.
 
-    The radius is one and a half periods, the window two, positions lie about a quarter apart (at most 8 px). Grid points lie on
-    every position, or on every second one where these are 1 or 2 px apart. What is ``given`` is taken into account:
-    a given stride is a multiple of the step, or the positions of a frame would have to lie needlessly close.
+    The radius is two periods, the window two and a half; positions lie about a quarter apart (at most 8 px). Grid
+    points lie on every position, or on every second one where these are 1 or 2 px apart. What is ``given`` is taken
+    into account: a given stride is a multiple of the step, or a frame would need many more positions.
     Without a period, the published lengths, if these fit.
     """
     given = given or {}

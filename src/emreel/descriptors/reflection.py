@@ -45,11 +45,12 @@ class ReflectionSymmetry(PolarSymmetry):
     largest : how many scores of each plane are features.
 
     The defaults are the published ones, which suit lattices whose {hkl} spacings d are 4 to 8 px. `suggest` sets
-    the radius to 1.5 d, the window to 2 d and the step to about d / 4, from the movie's own spectrum.
+    the radius to 2 d, the window to 2.5 d and the step to about d / 4, from the movie's own spectrum.
 
     When to use: grains, twins and plates that differ in orientation, or phases of which one has mirror planes (p1m1
     against p1g1 or p2; the chirality of a structure does not show). When it fails: orientations that differ by the
     symmetry of the crystal; planes between two directions, more than 90 deg d / (pi R) off both: use more planes;
+    sharp boundaries, over which the largest scores of a window spread from the phase that has the symmetry;
     specimens that turn during the movie, whose scores move from plane to plane (`rotation` does not care); noise so
     strong that the scores of one patch are mostly noise.
 

@@ -51,13 +51,14 @@ class RotationSymmetry(PolarSymmetry):
     largest : how many scores of each fold are features.
 
     The defaults are the published ones, which suit lattices whose {hkl} spacings d are 4 to 8 px. `suggest` sets
-    the radius to 1.5 d, the window to 2 d and the step to about d / 4, from the movie's own spectrum.
+    the radius to 2 d, the window to 2.5 d and the step to about d / 4, from the movie's own spectrum.
 
     When to use: phases, boundary cores and defects that differ in their axes, whatever their orientation: two grains
     of one crystal get the same scores, and the boundary between them another. When it fails: phases with the same
-    rotation axes (a crystal against its own twin; p2 against p2mm, where `reflection` helps); lattices so small that
-    a pixel is a large part of the period; noise so strong that scores of one patch are mostly noise (`translation`
-    averages over more); steps beyond half a period, at which axes are missed by chance.
+    rotation axes (a crystal against its own twin; p2 against p2mm, where `reflection` helps); sharp boundaries, over
+    which the largest scores of a window spread from the phase of higher symmetry; lattices so small that a pixel is a
+    large part of the period; noise so strong that scores of one patch are mostly noise (`translation` averages over
+    more); steps beyond half a period, at which axes are missed by chance.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """Three inner loops of the polar kernels, written out in vectors, for what the compiler does not find by itself.
 
-A sample is a sum of 16 streams, and products of rings keep four to ten sums at once. Plain loops over so many arrays are
-not vectorised (nothing tells the compiler that they do not overlap), and cut into parts they spend more time between
-loops than in them. Here the vectors are named: LANES positions at a time, in two vectors of 16 floats, which the
-compiler cuts to what the processor has. Multiply and add may become one instruction, as in all our kernels; every
+A sample is a sum of 16 streams, and products of rings keep four to ten sums at once. Plain loops over so many arrays
+are not vectorised (nothing tells the compiler that they do not overlap), and cut into parts they spend more time
+between loops than in them. Here the vectors are named: LANES positions at a time, in two vectors of 16 floats, which
+the compiler cuts to what the processor has. Multiply and add may become one instruction, as in all our kernels; every
 lane is computed alike, so that a position's result does not depend on its place in a row.
 
 They read and write whole groups of LANES elements: arrays must reach that far.
