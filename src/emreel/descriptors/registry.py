@@ -16,6 +16,8 @@ BUILT_IN = {
     "preselected": "emreel.descriptors.translation:PreselectedTranslations",
     "intensity": "emreel.descriptors.intensity:Intensity",
     "combined": "emreel.descriptors.combined:Combined",
+    "selected": "emreel.descriptors.selected:Selected",
+    "spectrum": "emreel.descriptors.spectrum:PowerSpectrum",
     "rotation": "emreel.descriptors.rotation:RotationSymmetry",
     "reflection": "emreel.descriptors.reflection:ReflectionSymmetry",
     "glide": "emreel.descriptors.glide:GlideSymmetry",

@@ -1,1 +1,1 @@
-"""What becomes of the labels: grains and their sizes."""
+"""What became of the labels: phases along a line, grains and their sizes."""

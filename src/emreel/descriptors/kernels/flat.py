@@ -15,6 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 Array = npt.NDArray[Any]
+ZERO = np.float32(0)
 F = TypeVar("F", bound=Callable[..., Any])
 
 
