@@ -119,7 +119,8 @@ class CommunityClusters:
         if not enough:
             raise ClusterError(
                 f"got at most {max(counts.values())} communities of {self.min_chips} rows or more at resolutions up to "
-                f"{2.0 ** max(counts):g}, wanted {wanted}. Lower n_clusters (option -k) or the threshold, or sample more."
+                f"{2.0 ** max(counts):g}, wanted {wanted}. Lower n_clusters (option -k) or the threshold, or sample "
+                "more frames."
             )
         best = min(enough, key=lambda octave: (counts[octave], abs(octave)))
         self.resolution_ = 2.0**best

@@ -17,6 +17,7 @@ communities with every version of every library.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -127,13 +128,13 @@ def _by_networkx(graph: sparse.csr_array, resolution: float, seed: int) -> Parti
 
 def _by_scikit_network(graph: sparse.csr_array, resolution: float, seed: int) -> Partition:
     try:
-        from sknetwork.clustering import Louvain
+        clustering: Any = importlib.import_module("sknetwork.clustering")
     except ImportError:
         raise ClusterError(
             'the backend "scikit-network" is not installed. Run: pip install "emreel[chips]", or choose "emreel".'
         ) from None
     plain = sparse.csr_matrix((graph.data.astype(np.float64), graph.indices, graph.indptr), shape=graph.shape)
-    louvain = Louvain(resolution=resolution, modularity="newman", shuffle_nodes=True, random_state=seed)
+    louvain = clustering.Louvain(resolution=resolution, modularity="newman", shuffle_nodes=True, random_state=seed)
     return np.asarray(louvain.fit_predict(plain), np.int64)
 
 

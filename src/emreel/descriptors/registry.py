@@ -16,6 +16,7 @@ BUILT_IN = {
     "lattice": "emreel.descriptors.lattice:Lattice",
     "translation": "emreel.descriptors.translation:TranslationSymmetry",
     "preselected": "emreel.descriptors.translation:PreselectedTranslations",
+    "chips": "emreel.descriptors.chips:Chips",
 }
 ENTRY_POINTS = "emreel.descriptors"
 

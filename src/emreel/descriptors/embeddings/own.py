@@ -1,18 +1,20 @@
 """A chip's embedding from emreel's own measures: no network, no weights, no download.
 
-Four parts, each a vector of length 1, so that the cosine of two embeddings is the mean of the four parts' cosines:
+Five parts, each a vector of length 1, so that the cosine of two embeddings is the mean of the five parts' cosines:
 
 spectrum    root of the mean power in rings of one cycle a chip (the radially averaged spectrum), from 2 cycles to 17:
             which spacings there are, whatever their direction. A flat chip has the same in every ring.
-symmetry    how well the chip fits onto itself after a shift (its autocorrelation, after Wiener and Khinchin, divided
-            by the window's own) for 24 shifts up to 4/3 of a period, and how much of the power comes back
-            after a turn by 180, 90 and 60 degrees (the angular harmonics 2, 4, 6 of the power, ring by ring).
+translation how well the chip fits onto itself after a shift: its autocorrelation (after Wiener and Khinchin), divided
+            by the window's own, for 20 shifts of up to 4/3 of a period.
+rotation    how much of the power comes back after a turn by 180, 90 and 60 degrees: the angular harmonics 2, 4, 6 of
+            the power, ring by ring.
 contrast    standard deviation over mean.
 brightness  where the mean lies in a range of counts that is learned from the movie.
 
 A score c is written as the point (c, sqrt(1 - c^2)) of the unit circle, contrast and brightness as (cos a, sin a) of
-an angle between 0 and 90 degrees. So every part has one length whatever its scores, a weak score stays weak, and
-two chips are alike by the cosine of the angles between their scores.
+an angle. So every part has one length whatever its scores, a weak score stays weak, and two chips are alike by the
+cosine of the angles between their scores. Brightness spans 45 degrees: then the darkest and the brightest chips are
+about as far from each other as chips with a lattice and without; over 90 degrees nothing but brightness would count.
 
 A chip is tapered by a Hann window after its mean is taken away. The spectrum is computed over a padded square, so that
 the autocorrelation does not wrap around.
@@ -22,6 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +43,8 @@ LAG_STEPS_A_CHIP = 12
 #: Largest shift along an axis, steps; the even ones of the half plane are taken.
 LAG_REACH = 4
 FOLDS = (2, 4, 6)
+#: Angle between the darkest and the brightest chips.
+BRIGHTNESS_SPAN = np.pi / 4
 #: Contrast (sd over mean) whose angle is 45 degrees, where the movie tells none.
 USUAL_CONTRAST = 0.2
 #: A chip whose sd is below this share of its rms is flat.
@@ -59,7 +64,7 @@ def embed_own(
 ) -> Embeddings:
     """Embed chips, shape (chip, side, side), counts; shape (chip, feature), every row of length 1.
 
-    brightness_range : counts that are dark (0 degrees) and bright (90 degrees); None leaves brightness out.
+    brightness_range : counts that are dark (0 degrees) and bright (45 degrees); None leaves brightness out.
     contrast : sd over mean that stands for 45 degrees.
     """
     side = chips.shape[1]
@@ -75,12 +80,13 @@ def embed_own(
     structured = deviation > FLAT * level
     parts = (
         _spectrum(sums[:, plan.rings], structured, plan.ring_sizes),
-        _on_circle(_scores(sums, total, structured, plan)),
+        _on_circle(_shift_scores(sums, total, structured, plan)),
+        _on_circle(_fold_scores(sums, structured, plan)),
         _on_circle(np.cos(np.arctan2(deviation, contrast * np.abs(mean)))[:, None]),
         _on_circle(np.cos(_brightness_angle(mean, brightness_range))[:, None]),
     )
     embedded = np.concatenate(parts, axis=1) / np.sqrt(len(parts))
-    return embedded.astype(np.float32)
+    return np.asarray(embedded, np.float32)
 
 
 def _spectrum(ring_power: Floats, structured: npt.NDArray[np.bool_], ring_sizes: Floats) -> Floats:
@@ -91,19 +97,18 @@ def _spectrum(ring_power: Floats, structured: npt.NDArray[np.bool_], ring_sizes:
     return np.asarray(amplitude / np.linalg.norm(amplitude, axis=1, keepdims=True))
 
 
-def _scores(sums: Floats, total: Floats, structured: npt.NDArray[np.bool_], plan: _Plan) -> Floats:
-    """Correlations with shifted copies, and shares of the power that a turn brings back; 0 for flat chips."""
+def _shift_scores(sums: Floats, total: Floats, structured: npt.NDArray[np.bool_], plan: _Plan) -> Floats:
+    """Correlations with shifted copies, -1..1; 0 for flat chips."""
     scale = np.where(structured, total, 1.0)[:, None]
-    shifts = sums[:, plan.lags] / scale / plan.taper_lags
-    folds = np.stack([_fold_share(sums, plan, k) for k in range(len(FOLDS))], axis=1)
-    return np.where(structured[:, None], np.clip(np.hstack([shifts, folds]), -1, 1), 0.0)
+    return np.where(structured[:, None], np.clip(sums[:, plan.lags] / scale / plan.taper_lags, -1, 1), 0.0)
 
 
-def _fold_share(sums: Floats, plan: _Plan, k: int) -> Floats:
-    ring_power = sums[:, plan.rings]
-    waves = np.hypot(sums[:, plan.cosines[k]], sums[:, plan.sines[k]]).sum(axis=1)
-    whole = ring_power.sum(axis=1)
-    return np.asarray(waves / np.where(whole > 0, whole, 1.0))
+def _fold_scores(sums: Floats, structured: npt.NDArray[np.bool_], plan: _Plan) -> Floats:
+    """Shares of the rings' power that a turn brings back, 0..1; 0 for flat chips."""
+    whole = sums[:, plan.rings].sum(axis=1)
+    scale = np.where(structured & (whole > 0), whole, np.inf)
+    waves = [np.hypot(sums[:, c], sums[:, s]).sum(axis=1) for c, s in zip(plan.cosines, plan.sines, strict=True)]
+    return np.asarray(np.clip(np.stack(waves, axis=1) / scale[:, None], 0, 1))
 
 
 def _on_circle(scores: Floats) -> Floats:
@@ -116,7 +121,7 @@ def _brightness_angle(mean: Floats, brightness_range: tuple[float, float] | None
     if brightness_range is None:
         return np.zeros_like(mean)
     low, high = brightness_range
-    return np.asarray(np.clip((mean - low) / (high - low), 0, 1) * (np.pi / 2))
+    return np.asarray(np.clip((mean - low) / (high - low), 0, 1) * BRIGHTNESS_SPAN)
 
 
 # ------------------------------------------------------------------------------------------------ the plan
@@ -166,7 +171,7 @@ def _plan(chip_px: int) -> _Plan:
     for n in FOLDS:
         columns += [members * np.cos(n * angle), members * np.sin(n * angle)]
     ends = np.cumsum([0, *(column.shape[1] for column in columns)])
-    at = [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    at = [slice(int(a), int(b)) for a, b in pairwise(ends)]
     taper_power = np.abs(np.fft.rfft2(taper, s=(padded, padded))) ** 2
     taper_lags = taper_power.ravel() @ columns[2] / np.sum(taper**2)
     return _Plan(
