@@ -125,7 +125,7 @@ class Chips:
     ``"own"``               emreel's own measures (`emreel.descriptors.embeddings.own`): radially averaged spectrum,
                             translation and rotation symmetry, contrast, brightness; about 64 numbers.
                             No network, no download, 0.1 ms a chip. The default.
-    a path ``*.onnx``       any encoder exported to ONNX: pictures (chip, 1 or 3, y, x) in, (chip, feature) or feature maps out.
+    a path ``*.onnx``       any encoder exported to ONNX: pictures (chip, 1 or 3, y, x) in, vectors or maps out.
     any other path          a torch state dict of a ResNet with torchvision's flat keys, such as MicroNet's
                             ``resnet50_pretrained_microscopynet_v1.1.pth.tar`` (sha256 866d7484...7402; Stuckner et al.,
                             npj Comput. Mater. 8 (2022) 200), the paper's encoder: 2048 numbers from the global average
