@@ -86,8 +86,9 @@ def draw_page(name: str, page: Page, frames: Frames, chips: Chips, output: Path)
     order = np.argsort(hash_indices(np.arange(len(rows)), 0), kind="stable")
     shown = len(frames) // 2
     figure = new_figure()
-    figure.set_size_inches(12, 9)
+    figure.set_size_inches(14, 7.6)
     axes = figure.subplots(2, 4)
+    figure.subplots_adjust(0.02, 0.02, 0.98, 0.92, wspace=0.12, hspace=0.12)
     gray = _gray(frames[shown][0])
     axes[0, 0].imshow(gray, cmap="gray")
     axes[0, 0].set_axis_off()
@@ -100,7 +101,7 @@ def draw_page(name: str, page: Page, frames: Frames, chips: Chips, output: Path)
         labels = fitted.predict(embedded[shown].reshape(-1, rows.shape[1])).reshape(embedded.shape[1:3])
         title = f"{threshold}: {len(fitted.counts_)}" if threshold else f"K = {n_clusters} given"
         label = community_map(labels, chips.stride, gray.shape)
-        show_communities(axes[1, column], gray, label, width_in=3.0)
+        show_communities(axes[1, column], gray, label, width_in=3.2)
         axes[1, column].set_title(title, fontsize=FONT_PT)
         print(
             f"{name:<15} {title:<12} communities, with masked {fitted.n_communities_:>4}, "
@@ -109,6 +110,8 @@ def draw_page(name: str, page: Page, frames: Frames, chips: Chips, output: Path)
             flush=True,
         )
     show_similarities(axes[0, 1], fits["median"].similarities_)
+    axes[0, 1].set_ylabel("")
+    axes[0, 1].set_yticks([])
     show_graph(axes[0, 2], fits["median"].graph_, fits["median"].labels_)
     show_graph(axes[0, 3], fits["given"].graph_, fits["given"].labels_)
     figure.suptitle(f"{name}: {page.shows} (chips of {chips.chip_px} px every {chips.stride} px)", fontsize=FONT_PT + 1)

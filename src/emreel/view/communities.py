@@ -100,6 +100,7 @@ def show_communities(
     colors = community_colors(int(label.max(initial=0)))
     rgb = overlay_rgb(frame_gray, label, colors, opacity, stripe_px=stripe_px(frame_gray, width_in))
     show_picture(axes, rgb, (label.shape[0], label.shape[1]))
+    axes.set_aspect("equal")
     add_scale_bar(axes, scale_bar(label.shape[1], pixel_size_nm), width_in)
 
 
