@@ -53,7 +53,7 @@ def test_free_number_takes_the_median_and_a_given_one_neighbours():
     assert free.threshold_ == free.similarities_.median and free.neighbors_ is None
     assert fixed.threshold_ is None and fixed.neighbors_ == 10
     many = CommunityClusters(3).fit(on_circle(sizes=(600, 300, 300))[0])
-    assert many.neighbors_ == 40
+    assert many.neighbors_ == 60
     assert CommunityClusters(3, threshold="mean").fit(rows).neighbors_ is None
 
 

@@ -25,7 +25,7 @@ MOST_CLUSTERS = 253
 RESOLUTION_OCTAVES = 6
 BISECTIONS = 10
 #: Neighbours joined where the number of classes is given: one for so many rows, but at least so many.
-ROWS_A_NEIGHBOR, LEAST_NEIGHBORS = 30, 10
+ROWS_A_NEIGHBOR, LEAST_NEIGHBORS = 20, 10
 
 
 class CommunityClusters:
@@ -62,7 +62,7 @@ class CommunityClusters:
     similarity : "range" or "cosine". With a threshold from the distribution and weights of 1 both give one graph.
     threshold : "mean", "median", "mode", or a similarity. neighbors : k. Both may be given (of those above the
         threshold the k nearest). Left out: the median where the number of classes is free, as in the paper; one
-        neighbour for 30 rows, at least 10, where it is given: thresholded graphs are one dense block for each phase,
+        neighbour for 20 rows, at least 10, where it is given: thresholded graphs are one dense block for each phase,
         and cutting them further up by resolution makes splinters, while neighbours follow the phases of any density.
     weighted : edges weigh their similarity; pairs at or below 0 are not joined.
     resolution : above 1 more, below 1 fewer communities. Not used where n_clusters is given.

@@ -61,7 +61,9 @@ def test_translation_scores_are_the_autocorrelation(chip):
             dy, dx = (round(float(part)) for part in name.split()[1:3])
             score = autocorrelate(flat, dy, dx) / autocorrelate(flat, 0, 0)
             score /= autocorrelate(window, dy, dx) / autocorrelate(window, 0, 0)
-            assert value * np.sqrt(20 * 5) == pytest.approx(np.clip(score, -1, 1), abs=1e-5)
+            angle = np.clip(score, -1, 1) * np.pi / 3
+            assert value * np.sqrt(20 * 5) == pytest.approx(np.sin(angle), abs=1e-5)
+            assert got[name[:-1] + "y"] * np.sqrt(20 * 5) == pytest.approx(np.cos(angle), abs=1e-5)
             n_seen += 1
     assert n_seen == 20
 
@@ -72,11 +74,11 @@ def test_brightness_and_contrast_are_angles(chip):
     got, (flat, window, mean) = named(chip), tapered(chip)
     part = np.sqrt(5)
     angle = np.clip((mean - RANGE[0]) / (RANGE[1] - RANGE[0]), 0, 1) * np.pi / 4
-    assert got["brightness x"] * part == pytest.approx(np.cos(angle), abs=1e-5)
-    assert got["brightness y"] * part == pytest.approx(np.sin(angle), abs=1e-3)
+    assert got["brightness x"] * part == pytest.approx(np.sin(angle), abs=1e-5)
+    assert got["brightness y"] * part == pytest.approx(np.cos(angle), abs=1e-5)
     deviation = np.sqrt((flat**2).sum() / (window**2).sum())
     angle = np.arctan2(deviation, 0.2 * abs(mean))
-    assert got["contrast x"] * part == pytest.approx(np.cos(angle), abs=1e-5)
+    assert got["contrast x"] * part == pytest.approx(np.sin(angle), abs=1e-5)
 
 
 @few
@@ -120,7 +122,7 @@ def test_rotation_scores_tell_the_fold_whatever_the_direction(turned):
     scores = {}
     for fold in FOLDS:
         got = named((100 + 20 * crystal(fold, turned=turned)).astype(np.float32))
-        scores[fold] = [got[f"fold {n} x"] * np.sqrt(15) for n in FOLDS]
+        scores[fold] = [np.arcsin(got[f"fold {n} x"] * np.sqrt(15)) / (np.pi / 3) for n in FOLDS]
     assert scores[2][0] > 0.75 and scores[4][0] < 0.15 and scores[6][0] < 0.15
     assert scores[4][1] > 0.75 and scores[6][1] < 0.15
     assert scores[6][2] > 0.75 and scores[4][2] < 0.15
