@@ -16,6 +16,8 @@ from emreel.names import Registry, did_you_mean
 BUILT_IN = {
     "cores": "emreel.cluster.cores:CoreClusters",
     "kmeans": "emreel.cluster.kmeans:MiniBatchKMeans",
+    "ward": "emreel.cluster.ward:WardClusters",
+    "communities": "emreel.cluster.communities:CommunityClusters",
 }
 _REGISTRY = Registry(kind="clusterer", built_in=BUILT_IN, group="emreel.clusterers", error=ClusterError)
 #: Every name that a recipe may use, and the class behind one.

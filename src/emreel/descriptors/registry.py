@@ -22,6 +22,7 @@ BUILT_IN = {
     "reflection": "emreel.descriptors.reflection:ReflectionSymmetry",
     "glide": "emreel.descriptors.glide:GlideSymmetry",
     "radon": "emreel.descriptors.radon:RadonVariance",
+    "chips": "emreel.descriptors.chips:Chips",
 }
 
 
