@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs-check bench memory score gallery clean
+.PHONY: help demo test check format docs-check bench memory score methods plane-groups gallery clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,12 @@ memory: $(READY)  ## memory and scale: long movies, large frames
 
 score: $(READY)  ## accuracy on the movies with truth (EMREEL_DATA)
 	$(BIN)/python -m benchmarks.score
+
+methods: $(READY)  ## the same for every published method, one table (takes an hour)
+	$(BIN)/python -m benchmarks.score --methods -o score/methods
+
+plane-groups: $(READY)  ## which descriptor tells which plane groups apart
+	$(BIN)/python -m benchmarks.plane_groups
 
 gallery: $(READY)  ## real micrographs, segmented -> gallery/
 	$(BIN)/python -m benchmarks.gallery

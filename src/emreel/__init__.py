@@ -30,6 +30,18 @@ _HOMES = {
     "Lattice": "emreel.descriptors.lattice",
     "TranslationSymmetry": "emreel.descriptors.translation",
     "PreselectedTranslations": "emreel.descriptors.translation",
+    "RotationSymmetry": "emreel.descriptors.rotation",
+    "ReflectionSymmetry": "emreel.descriptors.reflection",
+    "GlideSymmetry": "emreel.descriptors.glide",
+    "PowerSpectrum": "emreel.descriptors.spectrum",
+    "RadonVariance": "emreel.descriptors.radon",
+    "Chips": "emreel.descriptors.chips",
+    "Intensity": "emreel.descriptors.intensity",
+    "Combined": "emreel.descriptors.combined",
+    "Selected": "emreel.descriptors.selected",
+    "phase_field": "emreel.track.phase_field",
+    "front_along_line": "emreel.track.phase_field",
+    "Line": "emreel.track.line",
     "EmreelError": "emreel.movie",
 }
 _ROOMS = ("synthetic", "testing")
@@ -37,7 +49,16 @@ _ROOMS = ("synthetic", "testing")
 if TYPE_CHECKING:
     from emreel import synthetic as synthetic
     from emreel import testing as testing
+    from emreel.descriptors.chips import Chips as Chips
+    from emreel.descriptors.combined import Combined as Combined
+    from emreel.descriptors.glide import GlideSymmetry as GlideSymmetry
+    from emreel.descriptors.intensity import Intensity as Intensity
     from emreel.descriptors.lattice import Lattice as Lattice
+    from emreel.descriptors.radon import RadonVariance as RadonVariance
+    from emreel.descriptors.reflection import ReflectionSymmetry as ReflectionSymmetry
+    from emreel.descriptors.rotation import RotationSymmetry as RotationSymmetry
+    from emreel.descriptors.selected import Selected as Selected
+    from emreel.descriptors.spectrum import PowerSpectrum as PowerSpectrum
     from emreel.descriptors.translation import PreselectedTranslations as PreselectedTranslations
     from emreel.descriptors.translation import TranslationSymmetry as TranslationSymmetry
     from emreel.engine import describe_movie as describe_movie
@@ -51,6 +72,9 @@ if TYPE_CHECKING:
     from emreel.movie import EmreelError as EmreelError
     from emreel.recipe import Recipe as Recipe
     from emreel.result import open_result as open_result
+    from emreel.track.line import Line as Line
+    from emreel.track.phase_field import front_along_line as front_along_line
+    from emreel.track.phase_field import phase_field as phase_field
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

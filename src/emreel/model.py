@@ -229,6 +229,8 @@ class Model:
             raise ModelError(f"{os.fspath(path)} has schema {head.get('schema')!r}, wanted {SCHEMA!r}. Fit it again.")
         try:
             model = cls._from_parts(head, arrays)
+        except EmreelError as error:  # a descriptor, or the file it needs, that is not there
+            raise ModelError(f"{os.fspath(path)} cannot be used here: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{os.fspath(path)} is damaged: {error}. Fit it again.") from None
         if model.digest != head.get("digest"):

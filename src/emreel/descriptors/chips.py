@@ -171,6 +171,7 @@ class Chips:
     """
 
     name: ClassVar[str] = "chips"
+    unprojected: ClassVar[bool] = True
     embedding: str = OWN
     weights_sha256: str = ""
     chip_px: int = 33

@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any
 _HOMES = {
     "ExportError": "emreel.view.errors",
     "ViewError": "emreel.view.errors",
+    "draw_communities": "emreel.view.communities",
+    "draw_grain_sizes": "emreel.view.grains",
+    "draw_grains": "emreel.view.grains",
+    "draw_graph": "emreel.view.communities",
+    "draw_similarities": "emreel.view.communities",
     "draw_overlay": "emreel.view.figures",
     "draw_overview": "emreel.view.overview",
     "export_result": "emreel.view.export",
@@ -20,10 +25,15 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
+    from emreel.view.communities import draw_communities as draw_communities
+    from emreel.view.communities import draw_graph as draw_graph
+    from emreel.view.communities import draw_similarities as draw_similarities
     from emreel.view.errors import ExportError as ExportError
     from emreel.view.errors import ViewError as ViewError
     from emreel.view.export import export_result as export_result
     from emreel.view.figures import draw_overlay as draw_overlay
+    from emreel.view.grains import draw_grain_sizes as draw_grain_sizes
+    from emreel.view.grains import draw_grains as draw_grains
     from emreel.view.overlay import overlay_rgb as overlay_rgb
     from emreel.view.overview import draw_overview as draw_overview
     from emreel.view.overview import save_overview as save_overview
