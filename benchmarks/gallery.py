@@ -22,20 +22,28 @@ class Picture:
     file: str
     k: int
     shows: str
-    options: tuple[str, ...] = ()
+    recipe: str = ""
 
 
+def _kmeans(descriptor: str) -> str:
+    return f'[descriptor]\nname = "{descriptor}"\n[cluster]\nname = "kmeans"\n'
+
+
+_CU, _ALLOY = "cu_grain_boundary_nb.png", "high_entropy_alloy.npy"
 PICTURES = {
     "lptem_seq": Picture("lptem_seq", 2, "particle against background"),
     "sto_image": Picture("raw_16_STOimage_1.ser", 1, "one crystal, one class"),
-    "cu_boundary": Picture("cu_grain_boundary_nb.png", 2, "two grains, boundary vertical at 48 % of the width"),
+    "cu_boundary": Picture(_CU, 2, "two grains, boundary vertical at 48 % of the width"),
     "sto_ge": Picture("sto_ge_haadf.jpg", 3, "cap to 15 %, STO to 61 % of the height, Ge below"),
-    "high_entropy_alloy": Picture(
-        "high_entropy_alloy.npy", 4, "plates, lattice-fringe patch upper left, matrix in two tones"
-    ),
+    "high_entropy_alloy": Picture(_ALLOY, 4, "plates, lattice-fringe patch upper left, matrix in two tones"),
     "perovskite": Picture("perovskite_interface_adf.jpg", 2, "two layers, interface at 70 % of the height"),
     "hrtem_holes": Picture("hrtem_holes_screenshot.tif", 2, "two smooth ovals against crystal"),
     "cu_video_frame": Picture("cu_video_frame0_nb.png", 2, "an inclined plate against the matrix"),
+    "cu_boundary_rotation": Picture(_CU, 2, "boundary core against both grains", _kmeans("rotation")),
+    "cu_boundary_reflection": Picture(_CU, 2, "the two grains", _kmeans("reflection")),
+    "alloy_reflection": Picture(_ALLOY, 2, "three clean stripes", _kmeans("reflection")),
+    "alloy_spectrum": Picture(_ALLOY, 3, "stripes, fringe patch, matrix", _kmeans("spectrum")),
+    "alloy_translation": Picture(_ALLOY, 2, "stripes and fringe patch, matrix", _kmeans("translation")),
 }
 
 
@@ -51,7 +59,11 @@ def main() -> None:
         result = options.output / name
         shutil.rmtree(result, ignore_errors=True)
         command = [sys.executable, "-m", "emreel", "run", str(data / picture.file), "-o", str(result)]
-        run = subprocess.run([*command, "-k", str(picture.k), *picture.options], capture_output=True, text=True)
+        if picture.recipe:
+            recipe = options.output / f"{name}.toml"
+            recipe.write_text(picture.recipe)
+            command += ["--recipe", str(recipe)]
+        run = subprocess.run([*command, "-k", str(picture.k)], capture_output=True, text=True)
         if run.returncode:
             print(f"{name}: FAILED\n{run.stderr}", flush=True)
             continue
