@@ -1,0 +1,347 @@
+"""The Gabor bank: how much of every fringe direction and spacing there is around a point (docstring: `GaborBank`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, ClassVar, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
+from emreel.descriptors.geometry import grid_length
+from emreel.descriptors.kernels import gabor as kernels
+from emreel.descriptors.lattice import suggest_stride
+from emreel.descriptors.passbands import FilteredImage, Passband
+from emreel.descriptors.peaks import Peaks, learn_peaks
+from emreel.descriptors.welch import SpectrumSums
+from emreel.descriptors.working_grid import (
+    Image,
+    WorkingView,
+    divide_covered,
+    gaussian_taps,
+    reach_px,
+    smooth,
+)
+from emreel.movie import EmreelError
+
+Flattening = Literal["shot", "ratio", "log", "none"]
+Measure = Literal["magnitude", "power"]
+
+#: Wavelengths of the published bank, px; they stand for a movie without a lattice.
+PUBLISHED_WAVELENGTHS_PX = (4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0)
+#: The shortest wavelength that a suggestion asks for, px.
+SHORTEST_PX = 2.2
+#: A suggested bank goes so far below the shortest and above the longest spacing found, and is at least so wide.
+MARGIN, LEAST_SPAN = 1.1, 1.5
+#: With smoothing, features are computed at least this densely: points per period.
+GRID_PERIODS = 0.5
+#: Frames of so many periods a side make sense.
+SMALLEST_FRAME_PERIODS = 4
+#: A filter of which less than this share is covered says nothing.
+LEAST_COVER = 0.02
+#: Local means below this share of the movie's mean counts are taken as that much (vacuum).
+LEAST_COUNTS = 0.01
+#: White noise is measured in the rings between these frequencies, cycles/px.
+NOISE_BAND = (0.3, 0.48)
+
+
+class GaborError(EmreelError, ValueError):
+    """Fields of a Gabor bank that cannot work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaborBank:
+    """Energies of a bank of Gabor filters."""
+
+    name: ClassVar[str] = "gabor"
+
+    wavelengths_px: tuple[float, ...] = PUBLISHED_WAVELENGTHS_PX
+    n_orientations: int = 36
+    period_px: float = 5.5
+    stride: int = 4
+    measure: Measure = "magnitude"
+    flatten: Flattening = "shot"
+    sigma_wavelengths: float = 0.56
+    elongation: float = 2.0
+    smooth_periods: float = 1.0
+    mean_periods: float = 1.5
+    contrast_periods: float = 1.0
+    contrast_floor: float = 0.4
+    norm_global: float = 1.0
+    noise_power: float = 0.0
+    mean_counts: float = 1.0
+    zero_counts: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "wavelengths_px", tuple(float(w) for w in self.wavelengths_px))
+        _check(self)
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """One a filter: all orientations of the first wavelength, then of the next."""
+        units = "z" if self.measure == "magnitude" else "z^2"
+        return tuple(
+            Feature(f"fringe {band.wavelength_px:.3g} px {np.rad2deg(band.angle_rad):.4g} deg", units)
+            for band in self.bands
+        )
+
+    @cached_property
+    def bands(self) -> tuple[Passband, ...]:
+        """The filters, in the order of the features."""
+        angles = np.pi * np.arange(self.n_orientations) / self.n_orientations
+        return tuple(
+            Passband(w, float(a), self.sigma_wavelengths * w, self.sigma_wavelengths * self.elongation * w)
+            for w in self.wavelengths_px
+            for a in angles
+        )
+
+    @property
+    def halo(self) -> int:
+        """Reach of the local mean, the longest filter and the smoothings after one another; a multiple of the stride."""
+        reach = self._filter_reach + self.grid_px * self._margin_steps
+        if self.flatten != "none":
+            reach += reach_px(self._sigma_px("mean")) + self.grid_px
+        return grid_length(reach, self.stride) * self.stride
+
+    @property
+    def smallest_frame_px(self) -> int:
+        """Four periods: most of the halo may lie beyond a small frame, and carries no weight there."""
+        return int(np.ceil(SMALLEST_FRAME_PERIODS * self.period_px))
+
+    @cached_property
+    def grid_px(self) -> int:
+        """px between the points at which filters are evaluated: the stride, or a divisor when they are smoothed."""
+        if self._margin_steps_at(self.stride) == 0:
+            return self.stride
+        widest = max(1.0, GRID_PERIODS * self.period_px)
+        return max(n for n in range(1, self.stride + 1) if self.stride % n == 0 and n <= widest)
+
+    def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
+        """Energies, shape (y_grid, x_grid, filter); see the class."""
+        shape = self._grid_shape(padded)
+        planes = np.empty((len(self.bands), *shape), np.float32)
+
+        def keep(index: int, energy: Image) -> None:
+            planes[index] = energy
+
+        contrast = self._filter_all(padded, valid, keep)
+        if contrast is not None:
+            planes *= contrast
+        return np.moveaxis(planes, 0, -1)
+
+    def project(
+        self,
+        padded: Frame,
+        mean: npt.NDArray[np.float64],
+        components: npt.NDArray[np.float64],
+        valid: Mask | None = None,
+    ) -> FeatureMap:
+        """``(features - mean) @ components.T`` without the features, shape (y_grid, x_grid, component)."""
+        weights = np.ascontiguousarray(components.T, dtype=np.float32)
+        planes = np.zeros((weights.shape[1], *self._grid_shape(padded)), np.float32)
+
+        def add(index: int, energy: Image) -> None:
+            kernels.add_weighted(planes, weights[index], energy)
+
+        contrast = self._filter_all(padded, valid, add)
+        if contrast is not None:
+            planes *= contrast
+        planes -= (components @ np.asarray(mean, np.float64)).astype(np.float32)[:, None, None]
+        return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+
+    # ------------------------------------------------------------------------------------ the steps
+
+    def _sigma_px(self, step: str) -> float:
+        return float(getattr(self, f"{step}_periods") * self.period_px)
+
+    @property
+    def _filter_reach(self) -> int:
+        return max(band.reach_px for band in self.bands)
+
+    def _margin_steps_at(self, grid_px: int) -> int:
+        steps = [self.smooth_periods, self.contrast_periods if self.contrast_floor > 0 else 0.0]
+        return sum(reach_px(periods * self.period_px / grid_px) for periods in steps if periods > 0)
+
+    @property
+    def _margin_steps(self) -> int:
+        """Grid points around the wanted ones that the smoothings look at."""
+        return self._margin_steps_at(self.grid_px)
+
+    def _grid_shape(self, padded: Frame) -> tuple[int, int]:
+        height, width = (n - 2 * self.halo for n in padded.shape)
+        return grid_length(height, self.stride), grid_length(width, self.stride)
+
+    def _filter_all(
+        self, padded: Frame, valid: Mask | None, take: Callable[[int, Image], None]
+    ) -> npt.NDArray[np.float32] | None:
+        """Hand every filter's energy on the descriptor's grid to ``take``; returns what to multiply them with."""
+        view = WorkingView.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
+        shape_yx = (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo)
+        field = _Field.of(self, view, view.picked(self.stride, shape_yx))
+        total = np.zeros(field.n_yx, np.float32)
+        for index, energy in field.energies():
+            if self.contrast_floor > 0:
+                kernels.add_square(total, energy)
+            take(index, np.ascontiguousarray(energy[field.wanted]))
+        return field.contrast(total)[field.wanted] if self.contrast_floor > 0 else None
+
+    def flattened(self, view: WorkingView) -> Image:
+        """The image that is filtered, shape of the view: freed from its local mean, 0 where invalid."""
+        if self.flatten == "none":
+            return view.counts
+        least = max(LEAST_COUNTS * (self.mean_counts - self.zero_counts), float(np.finfo(np.float32).tiny))
+        over_zero = np.float32(self.mean_counts - self.zero_counts)
+        taps = gaussian_taps(self._sigma_px("mean"))
+        cover = smooth(view.weight, taps, view.grid_px, view.n_grid_yx)
+
+        def local_mean(image: Image) -> Image:
+            return divide_covered(smooth(image, taps, view.grid_px, view.n_grid_yx), cover)
+
+        brightness = local_mean(view.counts)
+        image, mean = view.counts, brightness
+        if self.flatten == "log":
+            image = np.log(np.maximum(view.counts + over_zero, np.float32(least)) / over_zero) * view.weight
+            mean = local_mean(image)
+        exponent = {"shot": 0.5, "ratio": 1.0, "log": 0.0}[self.flatten]
+        flat: Image = kernels.flatten(
+            image, view.weight, mean, brightness + over_zero, view.grid_px, exponent, least
+        )
+        return flat
+
+
+@dataclass(frozen=True, eq=False)
+class _Field:
+    """One frame's filtered image on the part of the working grid that matters."""
+
+    bank: GaborBank
+    view: WorkingView
+    filtered: FilteredImage
+    inside: Image  # 1 where a grid point lies on a valid pixel
+    wanted: tuple[slice, slice]  # the descriptor's points among these
+
+    @classmethod
+    def of(cls, bank: GaborBank, view: WorkingView, picked: tuple[slice, slice]) -> _Field:
+        margin = bank._margin_steps
+        first = [max(p.start - margin, 0) for p in picked]
+        last = [min(p.stop - 1 + margin, n - 1) for p, n in zip(picked, view.n_grid_yx, strict=True)]
+        n_yx = (last[0] - first[0] + 1, last[1] - first[1] + 1)
+        image = bank.flattened(view)
+        filtered = FilteredImage(image, view.grid_px, (first[0], first[1]), n_yx, bank._filter_reach)
+        inside = view.weight_on_grid[first[0] : last[0] + 1, first[1] : last[1] + 1]
+        rows, columns = (
+            slice(p.start - f, p.stop - f, p.step) for p, f in zip(picked, first, strict=True)
+        )
+        return cls(bank, view, filtered, np.ascontiguousarray(inside), (rows, columns))
+
+    @property
+    def n_yx(self) -> tuple[int, int]:
+        return self.filtered.n_yx
+
+    @cached_property
+    def mask(self) -> FilteredImage | None:
+        """The mask as an image to filter; None when every filter lies on valid pixels wholly."""
+        reach, step = self.filtered.reach_px, self.view.grid_px
+        window = []
+        for side, first, n in zip(self.view.weight.shape, self.filtered.first_yx, self.n_yx, strict=True):
+            low, high = first * step - reach, (first + n - 1) * step + reach + 1
+            if low < 0 or high > side:
+                return replace(self.filtered, image=self.view.weight)
+            window.append(slice(low, high))
+        rows, columns = window
+        return None if self.view.weight[rows, columns].all() else replace(self.filtered, image=self.view.weight)
+
+    def energies(self) -> Any:
+        """(index, energy) of every filter, shape ``n_yx`` each."""
+        bands = self.bank.bands
+        for index in range(0, len(bands), 2):
+            pair = bands[index : index + 2]
+            covers = None if self.mask is None else self.mask.smoothed_pair(pair[0], pair[-1])
+            for offset, band in enumerate(pair):
+                power = self.filtered.power(band)
+                floor = 4 * self.bank.noise_power * band.noise_gain
+                if covers is not None:
+                    kernels.divide_power(power, covers[offset], floor, LEAST_COVER)
+                elif floor > 0:
+                    power -= np.float32(floor)
+                yield index + offset, self._measured(power)
+
+    def _measured(self, power: Image) -> Image:
+        if self.taps is not None:
+            power = divide_covered(smooth(power * self.inside, self.taps, 1, power.shape), self.inside_smooth)
+        if self.bank.noise_power > 0:
+            power = np.maximum(power, np.float32(0))
+        return np.sqrt(power) if self.bank.measure == "magnitude" else power
+
+    @cached_property
+    def taps(self) -> Image | None:
+        sigma = self.bank._sigma_px("smooth") / self.view.grid_px
+        return gaussian_taps(sigma) if sigma > 0 else None
+
+    @cached_property
+    def inside_smooth(self) -> Image:
+        assert self.taps is not None
+        return smooth(self.inside, self.taps, 1, self.inside.shape)
+
+    def contrast(self, total: Image) -> Image:
+        """One over the local contrast: the largest norm around, softly, and a share of the movie's."""
+        taps = gaussian_taps(self.bank._sigma_px("contrast") / self.view.grid_px)
+        total = total * self.inside
+        strongest = divide_covered(smooth(total * total, taps, 1, total.shape), smooth(total, taps, 1, total.shape))
+        floor = np.float32((self.bank.contrast_floor * self.bank.norm_global) ** 2)
+        return np.asarray(1 / np.sqrt(strongest + floor))
+
+
+# -------------------------------------------------------------------------------------- the suggestion
+
+
+def suggest_wavelengths(peaks: Peaks, n: int = 7) -> tuple[float, ...]:
+    """``n`` wavelengths that hold every spacing found, evenly spread, px; the published ones without any.
+
+    From a tenth below the shortest to a tenth above the longest spacing (at least a factor of 1.5 apart), and not
+    below 2.2 px: nearer to the sampling limit a filter sees its own alias.
+    """
+    if len(peaks):
+        spacings = 1 / np.hypot(*peaks.g_yx.T)
+    elif peaks.ring_period_px is not None:
+        spacings = np.array([peaks.ring_period_px])
+    else:
+        return PUBLISHED_WAVELENGTHS_PX
+    low, high = float(spacings.min()) / MARGIN, float(spacings.max()) * MARGIN
+    if high < LEAST_SPAN * low:
+        middle = float(np.sqrt(low * high))
+        low, high = middle / LEAST_SPAN**0.5, middle * LEAST_SPAN**0.5
+    low = max(low, SHORTEST_PX)
+    return tuple(float(w) for w in np.linspace(low, max(high, LEAST_SPAN * low), n))
+
+
+def _check(bank: GaborBank) -> None:
+    if not bank.wavelengths_px or not all(2 <= w < np.inf for w in bank.wavelengths_px):
+        raise GaborError(f"got wavelengths_px = {bank.wavelengths_px}, wanted at least one, each of 2 px or more.")
+    if len(set(bank.wavelengths_px)) < len(bank.wavelengths_px):
+        raise GaborError("got a wavelength twice. Give each wavelength once.")
+    for field in ("stride", "n_orientations"):
+        value = getattr(bank, field)
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            raise GaborError(f"got {field} = {value!r}, wanted a whole number from 1 up.")
+    for field in ("period_px", "sigma_wavelengths", "elongation", "mean_periods", "contrast_periods", "norm_global"):
+        if not 0 < getattr(bank, field) < np.inf:
+            raise GaborError(f"got {field} = {getattr(bank, field)}, wanted a positive number.")
+    for field in ("smooth_periods", "contrast_floor", "noise_power"):
+        if not 0 <= getattr(bank, field) < np.inf:
+            raise GaborError(f"got {field} = {getattr(bank, field)}, wanted 0 (off) or a positive number.")
+    for field, known in (("measure", get_args(Measure)), ("flatten", get_args(Flattening))):
+        if getattr(bank, field) not in known:
+            raise GaborError(f"got {field} = {getattr(bank, field)!r}, wanted one of {', '.join(known)}.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Plain sums in float64, added in frame order."""
+
+    values: npt.NDArray[np.float64]
+
+    def __add__(self, other: _Sums, /) -> _Sums:
+        return _Sums(self.values + other.values)
