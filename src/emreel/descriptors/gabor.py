@@ -13,7 +13,7 @@ import numpy.typing as npt
 from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels import gabor as kernels
-from emreel.descriptors.lattice import suggest_stride
+from emreel.descriptors.lattice import _CountSums, _Sums, _white_noise, suggest_stride
 from emreel.descriptors.passbands import FilteredImage, Passband
 from emreel.descriptors.peaks import Peaks, learn_peaks
 from emreel.descriptors.welch import SpectrumSums
@@ -44,8 +44,6 @@ SMALLEST_FRAME_PERIODS = 4
 LEAST_COVER = 0.02
 #: Local means below this share of the movie's mean counts are taken as that much (vacuum).
 LEAST_COUNTS = 0.01
-#: White noise is measured in the rings between these frequencies, cycles/px.
-NOISE_BAND = (0.3, 0.48)
 
 
 class GaborError(EmreelError, ValueError):
@@ -152,6 +150,30 @@ class GaborBank:
         planes -= (components @ np.asarray(mean, np.float64)).astype(np.float32)[:, None, None]
         return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
 
+    @classmethod
+    def suggest(cls, given: Mapping[str, Any], fold: Fold) -> GaborBank:
+        """Build the bank from the fields given; learn what is left out from the movie's sample.
+
+        Learns in this order: wavelengths and period from the peaks of the mean spectrum, stride from the period,
+        counts, noise power, the norm of the features. Each is one pass over the sample.
+        """
+        learned: dict[str, Any] = dict(given)
+        if not {"wavelengths_px", "period_px"} <= learned.keys():
+            peaks = learn_peaks(fold)
+            learned.setdefault("wavelengths_px", suggest_wavelengths(peaks))
+            learned.setdefault("period_px", peaks.period_px or float(np.median(learned["wavelengths_px"])))
+        learned.setdefault("stride", suggest_stride(learned["period_px"]))
+        if not {"mean_counts", "zero_counts"} <= learned.keys():
+            counts = fold(_CountSums.of)
+            learned = {"mean_counts": counts.mean, "zero_counts": counts.zero} | learned
+        bank = cls(**learned)
+        if "noise_power" not in given:
+            bank = replace(bank, noise_power=_white_noise(fold(bank._flattened_spectrum)))
+        if "norm_global" not in given and bank.contrast_floor > 0:
+            square, first = fold(bank._norm_sums).values
+            bank = replace(bank, norm_global=float(np.sqrt(square / first)) if first > 0 else 1.0)
+        return bank
+
     # ------------------------------------------------------------------------------------ the steps
 
     def _sigma_px(self, step: str) -> float:
@@ -210,6 +232,24 @@ class GaborBank:
             image, view.weight, mean, brightness + over_zero, view.grid_px, exponent, least
         )
         return flat
+
+    # What `suggest` sums over the sample.
+
+    def _whole_view(self, frame: Frame, valid: Mask) -> WorkingView:
+        return WorkingView.of(frame, valid, halo=0, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
+
+    def _flattened_spectrum(self, frame: Frame, valid: Mask) -> SpectrumSums:
+        return SpectrumSums.of(self.flattened(self._whole_view(frame, valid)), valid)
+
+    def _norm_sums(self, frame: Frame, valid: Mask) -> _Sums:
+        """Sums of |features|^4 and |features|^2: their ratio is what a crystal has, whatever part it fills."""
+        view = self._whole_view(frame, valid)
+        field = _Field.of(self, view, view.picked(self.grid_px, frame.shape))
+        total = np.zeros(field.n_yx, np.float32)
+        for _, energy in field.energies():
+            kernels.add_square(total, energy)
+        inside = total[field.inside > 0].astype(np.float64)
+        return _Sums(np.array([np.sum(inside**2), np.sum(inside)]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -336,12 +376,3 @@ def _check(bank: GaborBank) -> None:
         if getattr(bank, field) not in known:
             raise GaborError(f"got {field} = {getattr(bank, field)!r}, wanted one of {', '.join(known)}.")
 
-
-@dataclass(frozen=True, eq=False)
-class _Sums:
-    """Plain sums in float64, added in frame order."""
-
-    values: npt.NDArray[np.float64]
-
-    def __add__(self, other: _Sums, /) -> _Sums:
-        return _Sums(self.values + other.values)

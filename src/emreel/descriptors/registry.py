@@ -14,6 +14,7 @@ from emreel.movie import EmreelError
 
 BUILT_IN = {
     "lattice": "emreel.descriptors.lattice:Lattice",
+    "gabor": "emreel.descriptors.gabor:GaborBank",
     "translation": "emreel.descriptors.translation:TranslationSymmetry",
     "preselected": "emreel.descriptors.translation:PreselectedTranslations",
 }
