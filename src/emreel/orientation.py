@@ -15,8 +15,8 @@ The whole module uses one reduced number, an angle in [0, 360 / fold) degrees, f
 - `crystal_angles`: the angle of every labelled crystal from its fringes; each fringe counts alike, so that a tilted
   crystal, whose two {111} differ in strength, keeps its angle.
 
-When they fail: a crystal of fewer than about four fringes has no measurable direction; an orientation map of overlapping
-crystals shows the stronger one; with a wrong fold the angle is reduced too far and different crystals share a colour.
+When they fail: a crystal of fewer than about four fringes has no measurable direction; a map of overlapping crystals
+shows the stronger one; with a wrong fold the angle is reduced too far, and different crystals share a colour.
 
 >>> import numpy as np
 >>> y, x = np.mgrid[:64, :64]
@@ -101,7 +101,9 @@ def angle_between(a_deg: npt.ArrayLike, b_deg: npt.ArrayLike, fold: int) -> Floa
     -3.0
     """
     period = _period_deg(fold)
-    return np.asarray((np.asarray(a_deg, np.float64) - np.asarray(b_deg, np.float64) + period / 2) % period - period / 2)
+    return np.asarray(
+        (np.asarray(a_deg, np.float64) - np.asarray(b_deg, np.float64) + period / 2) % period - period / 2
+    )
 
 
 def strongest_angle(energies: npt.ArrayLike) -> tuple[Map, Map]:
@@ -232,7 +234,9 @@ def crystal_angles(
     """
     picture, classes = np.asarray(image), np.asarray(labels)
     if picture.shape != classes.shape or picture.ndim != 2:
-        raise OrientationError(f"got an image of shape {picture.shape} and labels of {classes.shape}, wanted one (y, x).")
+        raise OrientationError(
+            f"got an image of shape {picture.shape} and labels of {classes.shape}, wanted one (y, x)."
+        )
     if fold < 2 or fold % 2:
         raise OrientationError(f"got a fold of {fold}, wanted an even number from 2 up.")
     crystals = []

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
-from emreel.descriptors.geometry import grid_length
+from emreel.descriptors.geometry import grid_length, pad_frame
 from emreel.descriptors.kernels import gabor as kernels
-from emreel.descriptors.lattice import _CountSums, _Sums, _white_noise, suggest_stride
+from emreel.descriptors.lattice import _CountSums, _intensity_weight, _Sums, _white_noise, suggest_stride
 from emreel.descriptors.passbands import FilteredImage, Passband
 from emreel.descriptors.peaks import Peaks, learn_peaks
 from emreel.descriptors.welch import SpectrumSums
@@ -72,6 +72,9 @@ class GaborBank:
     noise_power: float = 0.0
     mean_counts: float = 1.0
     zero_counts: float = 0.0
+    intensity_weight: float = 0.0
+    intensity_periods: float = 1.5
+    intensity_share: float = 0.5
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "wavelengths_px", tuple(float(w) for w in self.wavelengths_px))
@@ -79,12 +82,11 @@ class GaborBank:
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """One a filter: all orientations of the first wavelength, then of the next."""
-        units = "z" if self.measure == "magnitude" else "z^2"
-        return tuple(
-            Feature(f"fringe {band.wavelength_px:.3g} px {np.rad2deg(band.angle_rad):.4g} deg", units)
-            for band in self.bands
+        """One a filter: all orientations of the first wavelength, then of the next; the intensity last, if any."""
+        fringes = tuple(
+            Feature(f"fringe {band.wavelength_px:.4g} px {np.rad2deg(band.angle_rad):.4g} deg") for band in self.bands
         )
+        return (*fringes, Feature("log_counts")) if self.intensity_weight > 0 else fringes
 
     @cached_property
     def bands(self) -> tuple[Passband, ...]:
@@ -98,10 +100,12 @@ class GaborBank:
 
     @property
     def halo(self) -> int:
-        """Reach of the local mean, the longest filter and the smoothings after one another; a multiple of the stride."""
+        """Reach of the local mean, the longest filter and the smoothings together; a multiple of the stride."""
         reach = self._filter_reach + self.grid_px * self._margin_steps
         if self.flatten != "none":
             reach += reach_px(self._sigma_px("mean")) + self.grid_px
+        if self.intensity_weight > 0:
+            reach = max(reach, reach_px(self._sigma_px("intensity")) + self.grid_px)
         return grid_length(reach, self.stride) * self.stride
 
     @property
@@ -119,15 +123,16 @@ class GaborBank:
 
     def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
         """Energies, shape (y_grid, x_grid, filter); see the class."""
-        shape = self._grid_shape(padded)
-        planes = np.empty((len(self.bands), *shape), np.float32)
+        planes = np.empty((len(self.features), *self._grid_shape(padded)), np.float32)
 
         def keep(index: int, energy: Image) -> None:
             planes[index] = energy
 
-        contrast = self._filter_all(padded, valid, keep)
+        contrast, log_counts = self._filter_all(padded, valid, keep)
         if contrast is not None:
-            planes *= contrast
+            planes[: len(self.bands)] *= contrast
+        if log_counts is not None:
+            planes[-1] = log_counts
         return np.moveaxis(planes, 0, -1)
 
     def project(
@@ -144,9 +149,11 @@ class GaborBank:
         def add(index: int, energy: Image) -> None:
             kernels.add_weighted(planes, weights[index], energy)
 
-        contrast = self._filter_all(padded, valid, add)
+        contrast, log_counts = self._filter_all(padded, valid, add)
         if contrast is not None:
             planes *= contrast
+        if log_counts is not None:
+            kernels.add_weighted(planes, weights[-1], log_counts)
         planes -= (components @ np.asarray(mean, np.float64)).astype(np.float32)[:, None, None]
         return np.ascontiguousarray(np.moveaxis(planes, 0, -1))
 
@@ -172,6 +179,9 @@ class GaborBank:
         if "norm_global" not in given and bank.contrast_floor > 0:
             square, first = fold(bank._norm_sums).values
             bank = replace(bank, norm_global=float(np.sqrt(square / first)) if first > 0 else 1.0)
+        if "intensity_weight" not in given and bank.intensity_share > 0:
+            trial = replace(bank, intensity_weight=1.0)
+            bank = replace(bank, intensity_weight=_intensity_weight(fold(trial._feature_sums), bank.intensity_share))
         return bank
 
     # ------------------------------------------------------------------------------------ the steps
@@ -198,38 +208,49 @@ class GaborBank:
 
     def _filter_all(
         self, padded: Frame, valid: Mask | None, take: Callable[[int, Image], None]
-    ) -> npt.NDArray[np.float32] | None:
-        """Hand every filter's energy on the descriptor's grid to ``take``; returns what to multiply them with."""
+    ) -> tuple[Image | None, Image | None]:
+        """Hand every filter's energy on the descriptor's grid to ``take``.
+
+        Returns what to multiply the energies with, and the intensity channel; None for what is switched off.
+        """
         view = WorkingView.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
-        shape_yx = (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo)
-        field = _Field.of(self, view, view.picked(self.stride, shape_yx))
+        picked = view.picked(self.stride, (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo))
+        field = _Field.of(self, view, picked)
         total = np.zeros(field.n_yx, np.float32)
         for index, energy in field.energies():
             if self.contrast_floor > 0:
                 kernels.add_square(total, energy)
             take(index, np.ascontiguousarray(energy[field.wanted]))
-        return field.contrast(total)[field.wanted] if self.contrast_floor > 0 else None
+        contrast = field.contrast(total)[field.wanted] if self.contrast_floor > 0 else None
+        log_counts = self._log_counts(view)[picked] if self.intensity_weight > 0 else None
+        return contrast, None if log_counts is None else np.ascontiguousarray(log_counts)
+
+    @property
+    def _least_counts(self) -> float:
+        return max(LEAST_COUNTS * (self.mean_counts - self.zero_counts), float(np.finfo(np.float32).tiny))
+
+    def _log_counts(self, view: WorkingView) -> Image:
+        """Log of the local mean counts over the movie's, weighted."""
+        over_zero = max(self.mean_counts - self.zero_counts, self._least_counts)
+        taps = gaussian_taps(self._sigma_px("intensity"))
+        counts = _local_mean(view, view.counts, taps) + np.float32(over_zero)
+        ratio = np.maximum(counts, np.float32(self._least_counts)) / np.float32(over_zero)
+        return np.asarray(np.float32(self.intensity_weight) * np.log(ratio))
 
     def flattened(self, view: WorkingView) -> Image:
         """The image that is filtered, shape of the view: freed from its local mean, 0 where invalid."""
         if self.flatten == "none":
             return view.counts
-        least = max(LEAST_COUNTS * (self.mean_counts - self.zero_counts), float(np.finfo(np.float32).tiny))
-        over_zero = np.float32(self.mean_counts - self.zero_counts)
+        over_zero = np.float32(max(self.mean_counts - self.zero_counts, self._least_counts))
         taps = gaussian_taps(self._sigma_px("mean"))
-        cover = smooth(view.weight, taps, view.grid_px, view.n_grid_yx)
-
-        def local_mean(image: Image) -> Image:
-            return divide_covered(smooth(image, taps, view.grid_px, view.n_grid_yx), cover)
-
-        brightness = local_mean(view.counts)
-        image, mean = view.counts, brightness
+        brightness = _local_mean(view, view.counts, taps)
+        image, mean, least = view.counts, brightness, np.float32(self._least_counts)
         if self.flatten == "log":
-            image = np.log(np.maximum(view.counts + over_zero, np.float32(least)) / over_zero) * view.weight
-            mean = local_mean(image)
+            image = np.log(np.maximum(view.counts + over_zero, least) / over_zero) * view.weight
+            mean = _local_mean(view, image, taps)
         exponent = {"shot": 0.5, "ratio": 1.0, "log": 0.0}[self.flatten]
         flat: Image = kernels.flatten(
-            image, view.weight, mean, brightness + over_zero, view.grid_px, exponent, least
+            image, view.weight, mean, brightness + over_zero, view.grid_px, exponent, float(least)
         )
         return flat
 
@@ -251,6 +272,18 @@ class GaborBank:
         inside = total[field.inside > 0].astype(np.float64)
         return _Sums(np.array([np.sum(inside**2), np.sum(inside)]))
 
+    def _feature_sums(self, frame: Frame, valid: Mask) -> _Sums:
+        """Number of grid points, sums and sums of squares of every feature."""
+        step = self.stride
+        values = self(*pad_frame(frame, self.halo, valid))[valid[::step, ::step]].astype(np.float64)
+        return _Sums(np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)]))
+
+
+def _local_mean(view: WorkingView, image: Image, taps: Image) -> Image:
+    """The image smoothed, on the working grid, divided by its coverage."""
+    cover = smooth(view.weight, taps, view.grid_px, view.n_grid_yx)
+    return divide_covered(smooth(image, taps, view.grid_px, view.n_grid_yx), cover)
+
 
 @dataclass(frozen=True, eq=False)
 class _Field:
@@ -271,9 +304,7 @@ class _Field:
         image = bank.flattened(view)
         filtered = FilteredImage(image, view.grid_px, (first[0], first[1]), n_yx, bank._filter_reach)
         inside = view.weight_on_grid[first[0] : last[0] + 1, first[1] : last[1] + 1]
-        rows, columns = (
-            slice(p.start - f, p.stop - f, p.step) for p, f in zip(picked, first, strict=True)
-        )
+        rows, columns = (slice(p.start - f, p.stop - f, p.step) for p, f in zip(picked, first, strict=True))
         return cls(bank, view, filtered, np.ascontiguousarray(inside), (rows, columns))
 
     @property
@@ -366,13 +397,20 @@ def _check(bank: GaborBank) -> None:
         value = getattr(bank, field)
         if isinstance(value, bool) or int(value) != value or value < 1:
             raise GaborError(f"got {field} = {value!r}, wanted a whole number from 1 up.")
-    for field in ("period_px", "sigma_wavelengths", "elongation", "mean_periods", "contrast_periods", "norm_global"):
+    for field in (
+        "period_px",
+        "sigma_wavelengths",
+        "elongation",
+        "mean_periods",
+        "contrast_periods",
+        "norm_global",
+        "intensity_periods",
+    ):
         if not 0 < getattr(bank, field) < np.inf:
             raise GaborError(f"got {field} = {getattr(bank, field)}, wanted a positive number.")
-    for field in ("smooth_periods", "contrast_floor", "noise_power"):
+    for field in ("smooth_periods", "contrast_floor", "noise_power", "intensity_weight", "intensity_share"):
         if not 0 <= getattr(bank, field) < np.inf:
             raise GaborError(f"got {field} = {getattr(bank, field)}, wanted 0 (off) or a positive number.")
     for field, known in (("measure", get_args(Measure)), ("flatten", get_args(Flattening))):
         if getattr(bank, field) not in known:
             raise GaborError(f"got {field} = {getattr(bank, field)!r}, wanted one of {', '.join(known)}.")
-

@@ -18,8 +18,9 @@ from emreel.descriptors.kernels import gabor as kernels
 
 Image = npt.NDArray[np.float32]
 
-#: A filter ends at so many sigma, in space and in frequency: what is beyond is below 1e-6 of its middle.
+#: A filter ends at so many sigma in space, and its passband in frequency: what is beyond is below 1e-6 of the middle.
 REACH_SIGMAS = 5.3
+BAND_SIGMAS = 5.6
 
 
 @dataclass(frozen=True)
@@ -90,10 +91,13 @@ class FilteredImage:
 
     @cached_property
     def spectrum(self) -> Image:
-        """Transform of the image, shape (n_y, 2 n_x): real and imaginary parts side by side."""
-        whole = np.zeros(self.size_yx, np.complex64)
+        """Transform of the image, shape (n_y, 2 n_x): real and imaginary parts side by side.
+
+        In float64, rounded once: a strong mean or slope would else leave its rounding in every passband.
+        """
+        whole = np.zeros(self.size_yx, np.complex128)
         whole[: self.image.shape[0], : self.image.shape[1]] = self.image
-        return np.asarray(fft.fft2(whole, overwrite_x=True)).view(np.float32)
+        return np.asarray(fft.fft2(whole, overwrite_x=True)).astype(np.complex64).view(np.float32)
 
     def power(self, band: Passband) -> Image:
         """Squared amplitude of the filter's wave on the grid, shape ``n_yx``: a wave a cos(2 pi g r) gives a^2."""
@@ -107,7 +111,7 @@ class FilteredImage:
             for m, r, c, n in zip(middle, reach, corner, self.coarse_yx, strict=True)
         )
         cut = np.zeros((sides[0], 2 * sides[1]), np.float32)
-        kernels.add_passband(cut, self.spectrum, corner, middle, form, REACH_SIGMAS**2, False)
+        kernels.add_passband(cut, self.spectrum, corner, middle, form, BAND_SIGMAS**2, False)
         # moved to the first bins, so that the transform of its rows need not see the empty ones: only the phase changes
         across = fft.ifft(cut.view(np.complex64), self.coarse_yx[1], axis=1)
         response = fft.ifft(across, self.coarse_yx[0], axis=0)
@@ -124,7 +128,7 @@ class FilteredImage:
         cut = np.zeros((n_rows, 2 * columns), np.float32)
         corner = (-reach if n_rows < rows else 0, 0)
         for form, turned in zip(forms, (False, True), strict=True):
-            kernels.add_passband(cut, self.spectrum, corner, (0.0, 0.0), form, REACH_SIGMAS**2, turned)
+            kernels.add_passband(cut, self.spectrum, corner, (0.0, 0.0), form, BAND_SIGMAS**2, turned)
         across = np.zeros((rows, columns), np.complex64)
         across[(np.arange(n_rows) + corner[0]) % rows] = fft.ifft(cut.view(np.complex64), axis=1)
         both = fft.ifft(across, axis=0, overwrite_x=True)
@@ -136,5 +140,5 @@ class FilteredImage:
 def _reach_bins(form: tuple[float, float, float]) -> tuple[float, float]:
     """Half height and half width, in bins, of the ellipse in which a passband counts."""
     a, b, c = form
-    spread = REACH_SIGMAS**2 / (a * c - b * b)
+    spread = BAND_SIGMAS**2 / (a * c - b * b)
     return float(np.sqrt(spread * c)), float(np.sqrt(spread * a))

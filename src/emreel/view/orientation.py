@@ -31,9 +31,7 @@ _WHEEL_PX = 200
 _SATURATION = 0.85
 
 
-def orientation_rgb(
-    frame_gray: Bytes, angle_deg: npt.ArrayLike, fold: int = 2, *, opacity: float = OPACITY
-) -> Bytes:
+def orientation_rgb(frame_gray: Bytes, angle_deg: npt.ArrayLike, fold: int = 2, *, opacity: float = OPACITY) -> Bytes:
     """Tint a frame by the orientation of its lattice.
 
     Parameters
@@ -83,7 +81,8 @@ def wheel_rgba(fold: int = 2, size_px: int = _WHEEL_PX) -> Bytes:
     radius = np.hypot(y, x)
     color = orientation_color(np.degrees(np.arctan2(y, x)), fold)
     shown = (radius <= 1) & (radius >= 0.45)
-    return np.rint(255 * np.dstack([color, shown.astype(np.float64)])).astype(np.uint8)
+    rgba: Bytes = np.rint(255 * np.dstack([color, shown.astype(np.float64)])).astype(np.uint8)
+    return rgba
 
 
 def crystal_map(labels: npt.ArrayLike, crystals: tuple[Crystal, ...]) -> npt.NDArray[np.float32]:
@@ -106,7 +105,7 @@ def boundary_lines(labels: npt.ArrayLike) -> Lines:
     met[:-1] |= down
     met[:, 1:] |= right
     met[:, :-1] |= right
-    return np.asarray(skeletonize(met), dtype=bool)
+    return np.asarray(skeletonize(met), np.bool_)  # type: ignore[no-untyped-call]
 
 
 def overlay_lines(picture: Bytes, lines: Lines, color: Color = LINE_COLOR) -> Bytes:
