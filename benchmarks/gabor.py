@@ -28,8 +28,8 @@ def fringes(side_px: int) -> Array:
 
 def bank(stride: int, tiny: bool) -> GaborBank:
     """The published bank without anything around it: the same outputs as the peer's."""
-    plain = {"flatten": "none", "smooth_periods": 0.0, "contrast_floor": 0.0, "mean_counts": 0.0}
-    return GaborBank(stride=stride, measure="power", n_orientations=3 if tiny else 36, **plain)
+    plain = {"flatten": "none", "smooth_periods": 0.0, "contrast_periods": 0.0, "mean_counts": 0.0}
+    return GaborBank(stride=stride, measure="power", n_orientations=3 if tiny else 36, sigma_wavelengths=0.56, **plain)
 
 
 def by_skimage(frame: Array, filters: GaborBank, stride: int) -> Array:

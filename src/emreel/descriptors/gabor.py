@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar, Literal, get_args
@@ -42,6 +42,10 @@ GRID_PERIODS = 0.5
 SMALLEST_FRAME_PERIODS = 4
 #: A filter of which less than this share is covered says nothing.
 LEAST_COVER = 0.02
+#: The local contrast is at least this, in z^2.
+LEAST_FLOOR = 1e-6
+#: Side of the white noise that a bank is tried on, in periods, and its limits, px.
+NOISE_PERIODS, NOISE_SIDES_PX = 24, (128, 768)
 #: Local means below this share of the movie's mean counts are taken as that much (vacuum).
 LEAST_COUNTS = 0.01
 
@@ -60,16 +64,18 @@ class GaborBank:
     n_orientations: int = 36
     period_px: float = 5.5
     stride: int = 4
-    measure: Measure = "magnitude"
+    measure: Measure = "power"
     flatten: Flattening = "shot"
-    sigma_wavelengths: float = 0.56
+    sigma_wavelengths: float = 0.8
     elongation: float = 2.0
     smooth_periods: float = 1.0
     mean_periods: float = 1.5
     contrast_periods: float = 1.0
-    contrast_floor: float = 0.4
-    norm_global: float = 1.0
+    contrast_floor: float = 0.2
+    power_global: float = 1.0
     noise_power: float = 0.0
+    noise_margin: float = 2.0
+    noise_spread: float = 0.0
     mean_counts: float = 1.0
     zero_counts: float = 0.0
     intensity_weight: float = 0.0
@@ -176,9 +182,12 @@ class GaborBank:
         bank = cls(**learned)
         if "noise_power" not in given:
             bank = replace(bank, noise_power=_white_noise(fold(bank._flattened_spectrum)))
-        if "norm_global" not in given and bank.contrast_floor > 0:
-            square, first = fold(bank._norm_sums).values
-            bank = replace(bank, norm_global=float(np.sqrt(square / first)) if first > 0 else 1.0)
+        if bank.contrast_periods > 0:
+            if "noise_spread" not in given:
+                bank = replace(bank, noise_spread=bank._spread_of_noise())
+            if "power_global" not in given:
+                square, first = fold(bank._power_sums).values
+                bank = replace(bank, power_global=float(square / first) if first > 0 else 1.0)
         if "intensity_weight" not in given and bank.intensity_share > 0:
             trial = replace(bank, intensity_weight=1.0)
             bank = replace(bank, intensity_weight=_intensity_weight(fold(trial._feature_sums), bank.intensity_share))
@@ -194,7 +203,7 @@ class GaborBank:
         return max(band.reach_px for band in self.bands)
 
     def _margin_steps_at(self, grid_px: int) -> int:
-        steps = [self.smooth_periods, self.contrast_periods if self.contrast_floor > 0 else 0.0]
+        steps = [self.smooth_periods, self.contrast_periods]
         return sum(reach_px(periods * self.period_px / grid_px) for periods in steps if periods > 0)
 
     @property
@@ -217,13 +226,17 @@ class GaborBank:
         picked = view.picked(self.stride, (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo))
         field = _Field.of(self, view, picked)
         total = np.zeros(field.n_yx, np.float32)
-        for index, energy in field.energies():
-            if self.contrast_floor > 0:
-                kernels.add_square(total, energy)
-            take(index, np.ascontiguousarray(energy[field.wanted]))
-        contrast = field.contrast(total)[field.wanted] if self.contrast_floor > 0 else None
+        for index, power in field.powers():
+            total += power
+            take(index, self._measured(power[field.wanted]))
+        contrast = self._measured(field.contrast(total)[field.wanted]) if self.contrast_periods > 0 else None
         log_counts = self._log_counts(view)[picked] if self.intensity_weight > 0 else None
         return contrast, None if log_counts is None else np.ascontiguousarray(log_counts)
+
+    def _measured(self, power: Image) -> Image:
+        if self.measure == "power":
+            return np.ascontiguousarray(power)
+        return np.asarray(np.sqrt(np.maximum(power, np.float32(0))))
 
     @property
     def _least_counts(self) -> float:
@@ -262,15 +275,21 @@ class GaborBank:
     def _flattened_spectrum(self, frame: Frame, valid: Mask) -> SpectrumSums:
         return SpectrumSums.of(self.flattened(self._whole_view(frame, valid)), valid)
 
-    def _norm_sums(self, frame: Frame, valid: Mask) -> _Sums:
-        """Sums of |features|^4 and |features|^2: their ratio is what a crystal has, whatever part it fills."""
+    def _power_sums(self, frame: Frame, valid: Mask) -> _Sums:
+        """Sums of the squared and the plain total power: their ratio is what a crystal has, whatever part it fills."""
         view = self._whole_view(frame, valid)
-        field = _Field.of(self, view, view.picked(self.grid_px, frame.shape))
-        total = np.zeros(field.n_yx, np.float32)
-        for _, energy in field.energies():
-            kernels.add_square(total, energy)
-        inside = total[field.inside > 0].astype(np.float64)
+        field = _Field.of(self, view, view.picked(self.grid_px, (frame.shape[0], frame.shape[1])))
+        inside = np.maximum(field.total_power()[field.inside > 0].astype(np.float64), 0)
         return _Sums(np.array([np.sum(inside**2), np.sum(inside)]))
+
+    def _spread_of_noise(self) -> float:
+        """Standard deviation of the total power where there is nothing but white noise (always the same noise)."""
+        side = int(np.clip(NOISE_PERIODS * self.period_px, *NOISE_SIDES_PX))
+        noise = np.random.default_rng(0).normal(0, np.sqrt(self.noise_power), (side, side)).astype(np.float32)
+        bank = replace(self, flatten="none", mean_counts=0.0)
+        view = bank._whole_view(noise, np.ones(noise.shape, bool))
+        field = _Field.of(bank, view, view.picked(self.grid_px, noise.shape))
+        return float(np.std(field.total_power()[field.inside > 0], dtype=np.float64))
 
     def _feature_sums(self, frame: Frame, valid: Mask) -> _Sums:
         """Number of grid points, sums and sums of squares of every feature."""
@@ -324,8 +343,15 @@ class _Field:
         rows, columns = window
         return None if self.view.weight[rows, columns].all() else replace(self.filtered, image=self.view.weight)
 
-    def energies(self) -> Any:
-        """(index, energy) of every filter, shape ``n_yx`` each."""
+    def total_power(self) -> Image:
+        """Sum of all filters' powers, shape ``n_yx``."""
+        total = np.zeros(self.n_yx, np.float32)
+        for _, power in self.powers():
+            total += power
+        return total
+
+    def powers(self) -> Iterator[tuple[int, Image]]:
+        """(index, power) of every filter, shape ``n_yx`` each: smoothed, and free of what white noise leaves there."""
         bands = self.bank.bands
         for index in range(0, len(bands), 2):
             pair = bands[index : index + 2]
@@ -337,14 +363,12 @@ class _Field:
                     kernels.divide_power(power, covers[offset], floor, LEAST_COVER)
                 elif floor > 0:
                     power -= np.float32(floor)
-                yield index + offset, self._measured(power)
+                yield index + offset, self._smoothed(power)
 
-    def _measured(self, power: Image) -> Image:
-        if self.taps is not None:
-            power = divide_covered(smooth(power * self.inside, self.taps, 1, power.shape), self.inside_smooth)
-        if self.bank.noise_power > 0:
-            power = np.maximum(power, np.float32(0))
-        return np.sqrt(power) if self.bank.measure == "magnitude" else power
+    def _smoothed(self, power: Image) -> Image:
+        if self.taps is None:
+            return power
+        return divide_covered(smooth(power * self.inside, self.taps, 1, power.shape), self.inside_smooth)
 
     @cached_property
     def taps(self) -> Image | None:
@@ -357,12 +381,13 @@ class _Field:
         return smooth(self.inside, self.taps, 1, self.inside.shape)
 
     def contrast(self, total: Image) -> Image:
-        """One over the local contrast: the largest norm around, softly, and a share of the movie's."""
+        """One over the local contrast: the largest total power around, softly, and what it must stand out from."""
         taps = gaussian_taps(self.bank._sigma_px("contrast") / self.view.grid_px)
-        total = total * self.inside
+        total = np.maximum(total, np.float32(0)) * self.inside
         strongest = divide_covered(smooth(total * total, taps, 1, total.shape), smooth(total, taps, 1, total.shape))
-        floor = np.float32((self.bank.contrast_floor * self.bank.norm_global) ** 2)
-        return np.asarray(1 / np.sqrt(strongest + floor))
+        floor = self.bank.contrast_floor**2 * self.bank.power_global
+        floor += self.bank.noise_margin * self.bank.noise_spread
+        return np.asarray(1 / (strongest + np.float32(max(floor, LEAST_FLOOR))))
 
 
 # -------------------------------------------------------------------------------------- the suggestion
@@ -397,18 +422,13 @@ def _check(bank: GaborBank) -> None:
         value = getattr(bank, field)
         if isinstance(value, bool) or int(value) != value or value < 1:
             raise GaborError(f"got {field} = {value!r}, wanted a whole number from 1 up.")
-    for field in (
-        "period_px",
-        "sigma_wavelengths",
-        "elongation",
-        "mean_periods",
-        "contrast_periods",
-        "norm_global",
-        "intensity_periods",
-    ):
+    for field in ("period_px", "sigma_wavelengths", "elongation", "mean_periods", "intensity_periods", "power_global"):
         if not 0 < getattr(bank, field) < np.inf:
             raise GaborError(f"got {field} = {getattr(bank, field)}, wanted a positive number.")
-    for field in ("smooth_periods", "contrast_floor", "noise_power", "intensity_weight", "intensity_share"):
+    for field in (
+        *("smooth_periods", "contrast_periods", "contrast_floor"),
+        *("noise_power", "noise_margin", "noise_spread", "intensity_weight", "intensity_share"),
+    ):
         if not 0 <= getattr(bank, field) < np.inf:
             raise GaborError(f"got {field} = {getattr(bank, field)}, wanted 0 (off) or a positive number.")
     for field, known in (("measure", get_args(Measure)), ("flatten", get_args(Flattening))):

@@ -150,12 +150,3 @@ def add_weighted(out: Image, weights: npt.NDArray[np.float32], image: Image) -> 
             target, source = out[k, i], image[i]
             for j in range(source.size):
                 target[j] += w * source[j]
-
-
-@_compile  # type: ignore[untyped-decorator]
-def add_square(total: Image, image: Image) -> None:
-    """``total += image ** 2``."""
-    for i in range(image.shape[0]):
-        target, source = total[i], image[i]
-        for j in range(source.size):
-            target[j] += source[j] * source[j]
