@@ -46,6 +46,11 @@ LEAST_COVER = 0.02
 LEAST_FLOOR = 1e-6
 #: Side of the white noise that a bank is tried on, in periods, and its limits, px.
 NOISE_PERIODS, NOISE_SIDES_PX = 24, (128, 768)
+#: Sigma along the wave over the wavelength: of one octave, the usual filter; and the longest that is suggested.
+PUBLISHED_SIGMA, LARGEST_SIGMA = 0.56, 1.1
+#: Filters grow longer from this ratio of noise to crystal on (of amplitudes, seen by a trial bank).
+NOISE_RATIO = 0.16
+TRIAL_SIGMA, TRIAL_ORIENTATIONS = 0.8, 12
 #: Local means below this share of the movie's mean counts are taken as that much (vacuum).
 LEAST_COUNTS = 0.01
 
@@ -66,11 +71,11 @@ class GaborBank:
     stride: int = 4
     measure: Measure = "power"
     flatten: Flattening = "shot"
-    sigma_wavelengths: float = 0.8
+    sigma_wavelengths: float = PUBLISHED_SIGMA
     elongation: float = 2.0
     smooth_periods: float = 1.0
     mean_periods: float = 1.5
-    contrast_periods: float = 1.0
+    contrast_periods: float = 0.8
     contrast_floor: float = 0.2
     power_global: float = 1.0
     noise_power: float = 0.0
@@ -182,6 +187,8 @@ class GaborBank:
         bank = cls(**learned)
         if "noise_power" not in given:
             bank = replace(bank, noise_power=_white_noise(fold(bank._flattened_spectrum)))
+        if "sigma_wavelengths" not in given:
+            bank = replace(bank, sigma_wavelengths=bank._as_sharp_as_noise_allows(fold))
         if bank.contrast_periods > 0:
             if "noise_spread" not in given:
                 bank = replace(bank, noise_spread=bank._spread_of_noise())
@@ -281,6 +288,15 @@ class GaborBank:
         field = _Field.of(self, view, view.picked(self.grid_px, (frame.shape[0], frame.shape[1])))
         inside = np.maximum(field.total_power()[field.inside > 0].astype(np.float64), 0)
         return _Sums(np.array([np.sum(inside**2), np.sum(inside)]))
+
+    def _as_sharp_as_noise_allows(self, fold: Fold) -> float:
+        """The published envelope, or a longer one in proportion to the noise where it rivals the crystals' power."""
+        trial = replace(self, n_orientations=TRIAL_ORIENTATIONS, sigma_wavelengths=TRIAL_SIGMA, smooth_periods=1.0)
+        square, first = fold(trial._power_sums).values
+        if first <= 0:
+            return LARGEST_SIGMA
+        ratio = float(np.sqrt(trial._spread_of_noise() / (square / first)))
+        return float(np.clip(PUBLISHED_SIGMA * ratio / NOISE_RATIO, PUBLISHED_SIGMA, LARGEST_SIGMA))
 
     def _spread_of_noise(self) -> float:
         """Standard deviation of the total power where there is nothing but white noise (always the same noise)."""
