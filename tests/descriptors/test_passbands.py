@@ -75,7 +75,12 @@ def test_noise_gain_is_the_sum_of_the_squared_envelope(band):
 
 
 @given(
-    st.floats(-3, 12), st.floats(-3, 12), st.floats(0.05, 0.6), st.floats(0.05, 0.6), st.floats(-0.8, 0.8), st.booleans()
+    st.floats(-3, 12),
+    st.floats(-3, 12),
+    st.floats(0.05, 0.6),
+    st.floats(0.05, 0.6),
+    st.floats(-0.8, 0.8),
+    st.booleans(),
 )
 def test_the_kernel_adds_a_gaussian_of_the_spectrum(middle_y, middle_x, a, c, tilt, quarter_turn):
     b = tilt * np.sqrt(a * c)

@@ -61,7 +61,73 @@ class GaborError(EmreelError, ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class GaborBank:
-    """Energies of a bank of Gabor filters."""
+    """Powers of a bank of complex Gabor filters: which fringes are around a point, whatever their phase.
+
+    The method is that of G. Barcena-Gonzalez, A. Hernandez-Robles, A. Mayoral, L. Martinez, Y. Huttel, P. L. Galindo,
+    A. Ponce, Small Methods (2023), "Unsupervised learning for the segmentation of small crystalline particles at the
+    atomic level" (eq. 1-7; 36 orientations of 5 degrees by 7 wavelengths of 4 to 7 px, then k-means).
+
+    Formula, one frame f, lambda and theta a filter's wavelength and angle, d the lattice period:
+
+    1. ``z = (f - m) / sqrt(m + dark_share M)``, m the local mean (Gaussian, sigma ``mean_periods`` d), M the movie's:
+       shot noise of nearly equal strength everywhere, yet linear in the counts (``flatten``). Without the share of M,
+       what a probe spreads into the vacuum beside a crystal would count like the crystal.
+    2. ``A = sum g z / sum w`` around each point, with ``g = w exp(2 pi i x' / lambda)`` and
+       ``w = exp(-(x'^2 / sx^2 + y'^2 / sy^2) / 2)``, x' along the wave and y' across it, ``sx`` =
+       ``sigma_wavelengths`` lambda, ``sy`` = ``elongation`` sx. Sums run over valid pixels only: the frame's edge and
+       dead pixels dim nothing.
+    3. ``P = 4 |A|^2``, smoothed (sigma ``smooth_periods`` d), minus what white noise leaves there. A wave
+       a cos(2 pi g r) has P = a^2. Noise alone has P = 0 on average, so P may lie below zero.
+    4. ``P / C``, with ``C = L + noise_margin * noise_spread + contrast_floor^2 * power_global``. T is the sum of P over
+       all filters, and L = smooth(T^2) / smooth(T) (sigma ``contrast_periods`` d) the largest T around, softly. So
+       thickness cancels, and what does not stand out from noise stays near zero. Or its root (``measure``).
+    5. Optionally the log of the local mean counts, as one more feature.
+
+    The filters are passbands of one spectrum, which is folded onto the grid before it is transformed back
+    (`emreel.descriptors.passbands`); against plain float64 sums the error is 1e-5 of the largest power.
+
+    Parameters
+    ----------
+    wavelengths_px, n_orientations : of the filters; angles are 180 k / n_orientations degrees.
+    period_px : the lattice period d, in which smoothings count. stride : px between grid points.
+    measure : "power" (P), or "magnitude" (its root, the published alternative: fainter parts of a crystal stay nearer
+        to the rest, and so does what is blurred beyond its edge).
+    flatten : "shot" (step 1); "ratio", the same without the root; "log", log f less its local mean (collapses below
+        some counts a pixel); "none", the counts minus ``mean_counts``.
+    sigma_wavelengths, elongation : of the envelope; 0.56 and 2 are one octave, the usual choice (the paper has none).
+    smooth_periods, mean_periods, contrast_periods, intensity_periods : Gaussian sigmas in d. 0 switches off the
+        first and the third; both off is the published method.
+    contrast_floor, noise_margin : of step 4. power_global : typical T of the movie's crystals, z^2.
+    noise_power : variance a pixel of the white noise in z. noise_spread : standard deviation of T in that noise, z^2.
+    mean_counts, zero_counts : the movie's mean, and what its detector reports for no electron.
+    intensity_weight : factor of the last feature, 0 for none. intensity_share : its spread over that of all powers
+        together, for `suggest`; 0 for none.
+
+    When to use it: crystals of one material in several orientations (twins, grains, facets of a particle), without
+    asking first which reflections there are; orientation maps (`emreel.orientation`). `suggest` finds wavelengths
+    that hold the movie's own spacings, and lengthens the filters where noise asks for it. Give K = facets + 1.
+
+    When it fails: lattice-free layers differ in intensity alone, which only the intensity channel sees; two phases of
+    one spacing and orientation are one (use `emreel.descriptors.translation` for their motif); crystals smaller than
+    two or three periods; at very low dose found peaks (`emreel.descriptors.lattice`) have less noise than a bank.
+    HRTEM fringes far from focus lie beside the crystal they belong to, and so do its classes.
+
+    Raises
+    ------
+    GaborError : fields that cannot work.
+
+    >>> import numpy as np
+    >>> from emreel.descriptors.geometry import pad_frame
+    >>> y, x = np.mgrid[:64, :96]
+    >>> twins = 100 + 30 * np.cos(2 * np.pi * np.where(x < 48, x, y) / 6)
+    >>> bank = GaborBank(wavelengths_px=(5.0, 6.0, 7.0), n_orientations=6, period_px=6.0, stride=8, mean_counts=100.0)
+    >>> power = bank(*pad_frame(twins.astype(np.float32), bank.halo))
+    >>> power.shape, bank.features[6].name
+    ((8, 12, 18), 'fringe 6 px 0 deg')
+    >>> strongest = power[4].argmax(axis=-1)
+    >>> [bank.features[k].name for k in (strongest[2], strongest[-3])]
+    ['fringe 6 px 0 deg', 'fringe 6 px 90 deg']
+    """
 
     name: ClassVar[str] = "gabor"
 
@@ -75,7 +141,8 @@ class GaborBank:
     elongation: float = 2.0
     smooth_periods: float = 1.0
     mean_periods: float = 1.5
-    contrast_periods: float = 0.8
+    dark_share: float = 0.25
+    contrast_periods: float = 0.7
     contrast_floor: float = 0.2
     power_global: float = 1.0
     noise_power: float = 0.0
@@ -133,7 +200,7 @@ class GaborBank:
         return max(n for n in range(1, self.stride + 1) if self.stride % n == 0 and n <= widest)
 
     def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
-        """Energies, shape (y_grid, x_grid, filter); see the class."""
+        """Powers over the local contrast, shape (y_grid, x_grid, filter); see the class."""
         planes = np.empty((len(self.features), *self._grid_shape(padded)), np.float32)
 
         def keep(index: int, energy: Image) -> None:
@@ -269,9 +336,8 @@ class GaborBank:
             image = np.log(np.maximum(view.counts + over_zero, least) / over_zero) * view.weight
             mean = _local_mean(view, image, taps)
         exponent = {"shot": 0.5, "ratio": 1.0, "log": 0.0}[self.flatten]
-        flat: Image = kernels.flatten(
-            image, view.weight, mean, brightness + over_zero, view.grid_px, exponent, float(least)
-        )
+        shine = brightness + (1 + np.float32(self.dark_share)) * over_zero
+        flat: Image = kernels.flatten(image, view.weight, mean, shine, view.grid_px, exponent, float(least))
         return flat
 
     # What `suggest` sums over the sample.
@@ -442,7 +508,7 @@ def _check(bank: GaborBank) -> None:
         if not 0 < getattr(bank, field) < np.inf:
             raise GaborError(f"got {field} = {getattr(bank, field)}, wanted a positive number.")
     for field in (
-        *("smooth_periods", "contrast_periods", "contrast_floor"),
+        *("dark_share", "smooth_periods", "contrast_periods", "contrast_floor"),
         *("noise_power", "noise_margin", "noise_spread", "intensity_weight", "intensity_share"),
     ):
         if not 0 <= getattr(bank, field) < np.inf:
