@@ -191,7 +191,7 @@ def test_given_fields_are_kept_and_the_rest_is_learned():
     assert (bank.stride, bank.n_orientations, bank.sigma_wavelengths) == (5, 12, 0.7)
     assert bank.wavelengths_px[0] < 6 < bank.wavelengths_px[-1]
     assert bank.mean_counts == pytest.approx(50, rel=0.01)
-    assert bank.noise_power == pytest.approx(1 / 1.25, abs=0.35)  # shot noise over the root of m + M / 4
+    assert bank.noise_power == pytest.approx(1 / 1.25, abs=0.12)  # shot noise over the root of m + M / 4
     described = describe_descriptor(bank)
     assert build_descriptor(described.pop("name"), described) == bank
 

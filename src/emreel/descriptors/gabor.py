@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
 from emreel.descriptors.geometry import grid_length, pad_frame
@@ -253,7 +254,7 @@ class GaborBank:
             learned = {"mean_counts": counts.mean, "zero_counts": counts.zero} | learned
         bank = cls(**learned)
         if "noise_power" not in given:
-            bank = replace(bank, noise_power=_white_noise(fold(bank._flattened_spectrum)))
+            bank = replace(bank, noise_power=_noise_power(fold(bank._flattened_spectrum)))
         if "sigma_wavelengths" not in given:
             bank = replace(bank, sigma_wavelengths=bank._as_sharp_as_noise_allows(fold))
         if bank.contrast_periods > 0:
@@ -493,6 +494,12 @@ def suggest_wavelengths(peaks: Peaks, n: int = 7) -> tuple[float, ...]:
         low, high = middle / LEAST_SPAN**0.5, middle * LEAST_SPAN**0.5
     low = max(low, SHORTEST_PX)
     return tuple(float(w) for w in np.linspace(low, max(high, LEAST_SPAN * low), n))
+
+
+def _noise_power(spectrum: SpectrumSums) -> float:
+    """Mean power a pixel of the white noise; a ring's median lies below its mean, the more the fewer its tiles."""
+    tiles = spectrum.independent_tiles * spectrum.n_frames
+    return _white_noise(spectrum) * float(tiles / special.gammaincinv(tiles, 0.5)) if tiles > 0 else 0.0
 
 
 def _check(bank: GaborBank) -> None:
