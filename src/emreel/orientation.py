@@ -11,6 +11,8 @@ The whole module uses one reduced number, an angle in [0, 360 / fold) degrees, f
   ``angle = arg(sum_k E_k exp(i n theta_k)) / n``, and its coherence ``|sum| / sum E``. It is an axis of symmetry of the
   energies, so it does not jump where a crystal has several equally strong fringes, as fcc along [110] has two. Twins
   that share a fringe (all neighbours in a decahedron do) are told apart by this and not by the strongest filter alone.
+  Give it the energies of one {hkl} family: a filter of one octave sees {111} and {200} of fcc along [110] alike, whose
+  harmonics oppose each other.
 - `fringes_of`: the wave vectors of one crystal, by the peaks of its own spectrum, to a small part of a degree.
 - `crystal_angles`: the angle of every labelled crystal from its fringes; each fringe counts alike, so that a tilted
   crystal, whose two {111} differ in strength, keeps its angle.
@@ -48,6 +50,10 @@ INSET_WAVELENGTHS = 0.5
 OVERSAMPLING = 3
 #: Two fringes of one crystal lie at least so many widths of its spectral peaks apart.
 APART_WIDTHS = 2.0
+#: A fringe has so many times the median power between the two wavelengths; noise alone hardly ever has.
+CONTRAST = 12.0
+#: Power below this share of what the counts could have is rounding.
+ROUNDING = 1e-14
 #: A crystal needs so many fringes across.
 LEAST_FRINGES = 4
 MOST_FRINGES = 12
@@ -198,11 +204,13 @@ def fringes_of(
     radius = np.hypot(ky, kx)
     wanted = (radius >= 1 / longest) & (radius <= 1 / shortest) & ((ky > 0) | ((ky == 0) & (kx > 0)))
     apart = APART_WIDTHS / np.sqrt(np.sum(weight))
+    rounding = ROUNDING * float(np.sum(weight) * np.abs(image).max()) ** 2
+    least = max(CONTRAST * float(np.median(power[wanted])), rounding) if wanted.any() else np.inf
     found: list[Fringe] = []
     candidates = np.where(wanted & (power == ndimage.maximum_filter(power, 3, mode="wrap")), power, 0.0)
     for flat_index in np.argsort(candidates, axis=None)[::-1][: 8 * MOST_FRINGES]:
         y, x = np.unravel_index(int(flat_index), power.shape)
-        if candidates[y, x] <= 0 or (found and candidates[y, x] < least_share * found[0].power):
+        if candidates[y, x] <= least or (found and candidates[y, x] < least_share * found[0].power):
             break
         g = float(fft.fftfreq(size[0])[y]), float(fft.fftfreq(size[1])[x])
         if all(min(np.hypot(g[0] - s * f.g_yx[0], g[1] - s * f.g_yx[1]) for s in (1, -1)) > apart for f in found):

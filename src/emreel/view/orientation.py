@@ -29,6 +29,7 @@ _PICTURE_IN = 5.0
 _WHEEL_IN = 1.1
 _WHEEL_PX = 200
 _SATURATION = 0.85
+_BORDER_PX = 4
 
 
 def orientation_rgb(frame_gray: Bytes, angle_deg: npt.ArrayLike, fold: int = 2, *, opacity: float = OPACITY) -> Bytes:
@@ -99,13 +100,15 @@ def boundary_lines(labels: npt.ArrayLike) -> Lines:
     classes = np.asarray(labels)
     if classes.ndim != 2:
         raise ViewError(f"got labels of shape {classes.shape}, wanted (y, x).")
-    met = np.zeros(classes.shape, bool)
-    down, right = classes[1:] != classes[:-1], classes[:, 1:] != classes[:, :-1]
+    wide = np.pad(classes, _BORDER_PX, mode="edge")  # thinning shortens lines at their ends: let that happen outside
+    met = np.zeros(wide.shape, bool)
+    down, right = wide[1:] != wide[:-1], wide[:, 1:] != wide[:, :-1]
     met[1:] |= down
     met[:-1] |= down
     met[:, 1:] |= right
     met[:, :-1] |= right
-    return np.asarray(skeletonize(met), np.bool_)  # type: ignore[no-untyped-call]
+    thin = np.asarray(skeletonize(met), np.bool_)  # type: ignore[no-untyped-call]
+    return thin[_BORDER_PX:-_BORDER_PX, _BORDER_PX:-_BORDER_PX]
 
 
 def overlay_lines(picture: Bytes, lines: Lines, color: Color = LINE_COLOR) -> Bytes:
