@@ -141,9 +141,7 @@ def main() -> None:
     parser.add_argument("--others", action="store_true", help="decahedra made by emreel instead of decahedron_paper")
     parser.add_argument("--sweep", action="store_true", help="K = 2..16 on the HAADF image")
     parser.add_argument("--starts", type=int, default=3, help="seeds a K in the sweep")
-    parser.add_argument(
-        "--fields", default='{"intensity_share": 0}', help="fields of the bank, JSON; the rest is suggested"
-    )
+    parser.add_argument("--fields", default="{}", help="fields of the bank, JSON; the rest is suggested")
     options = parser.parse_args()
     images = other_images() if options.others else paper_images(require_data())
     if options.sweep:

@@ -209,6 +209,19 @@ def test_filters_grow_longer_in_noise():
     assert sigma[0] == pytest.approx(0.56) and sigma[1] > 0.7
 
 
+def test_intensity_is_learned_where_layers_differ_in_it_alone():
+    rng = np.random.default_rng(0)
+    lattice = 0.4 * wave((160, 160), 6.0, 0.3) * (np.arange(160) > 110)
+    particle = rng.poisson(60 * (1 + (np.arange(160) > 110) * 0.5 + lattice)).astype(np.float32)
+    layers = rng.poisson(60 * (1 + (np.arange(160) < 50) * 0.5 + lattice)).astype(np.float32)
+    fields = {"wavelengths_px": (5.0, 6.0), "period_px": 6.0, "stride": 4, "n_orientations": 12}
+    weight = [
+        suggest_descriptor("gabor", fields, lambda of, f=f: of(f, np.ones(f.shape, bool))).intensity_weight
+        for f in (particle, layers)
+    ]
+    assert weight[0] == 0 and weight[1] > 0.1
+
+
 @pytest.mark.parametrize(
     "fields",
     [

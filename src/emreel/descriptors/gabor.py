@@ -52,6 +52,9 @@ PUBLISHED_SIGMA, LARGEST_SIGMA = 0.56, 1.1
 #: Filters grow longer from this ratio of noise to crystal on (of amplitudes, seen by a trial bank).
 NOISE_RATIO = 0.16
 TRIAL_SIGMA, TRIAL_ORIENTATIONS = 0.8, 12
+#: Where the powers over the local contrast add up to less, there is no lattice; ground without lattice is at least this
+#: share of the frame; and layers without lattice differ by at least this share of the intensity's whole spread.
+FREE_POWER, FREE_SHARE, FREE_SPREAD = 0.25, 0.1, 0.35
 #: Local means below this share of the movie's mean counts are taken as that much (vacuum).
 LEAST_COUNTS = 0.01
 
@@ -102,7 +105,8 @@ class GaborBank:
     noise_power : variance a pixel of the white noise in z. noise_spread : standard deviation of T in that noise, z^2.
     mean_counts, zero_counts : the movie's mean, and what its detector reports for no electron.
     intensity_weight : factor of the last feature, 0 for none. intensity_share : its spread over that of all powers
-        together, for `suggest`; 0 for none.
+        together, for `suggest`; 0 for none. `suggest` also leaves it out where all ground without lattice is equally
+        bright, as around a particle: the thickness in it would only blur the facets.
 
     When to use it: crystals of one material in several orientations (twins, grains, facets of a particle), without
     asking first which reflections there are; orientation maps (`emreel.orientation`). `suggest` finds wavelengths
@@ -241,7 +245,7 @@ class GaborBank:
         """Build the bank from the fields given; learn what is left out from the movie's sample.
 
         Learns in this order: wavelengths and period from the peaks of the mean spectrum, stride from the period,
-        counts, noise power, the norm of the features. Each is one pass over the sample.
+        counts, noise power, how sharp filters may be, the crystals' power, the intensity's weight. Each is one pass.
         """
         learned: dict[str, Any] = dict(given)
         if not {"wavelengths_px", "period_px"} <= learned.keys():
@@ -257,15 +261,19 @@ class GaborBank:
             bank = replace(bank, noise_power=_noise_power(fold(bank._flattened_spectrum)))
         if "sigma_wavelengths" not in given:
             bank = replace(bank, sigma_wavelengths=bank._as_sharp_as_noise_allows(fold))
+        # totals over all filters are learned from a bank of fewer directions: powers vary slowly with the angle
+        thin, more = bank._thinned()
         if bank.contrast_periods > 0:
             if "noise_spread" not in given:
-                bank = replace(bank, noise_spread=bank._spread_of_noise())
+                bank = replace(bank, noise_spread=more * thin._spread_of_noise())
             if "power_global" not in given:
-                square, first = fold(bank._power_sums).values
-                bank = replace(bank, power_global=float(square / first) if first > 0 else 1.0)
+                square, first = fold(thin._power_sums).values
+                bank = replace(bank, power_global=more * float(square / first) if first > 0 else 1.0)
         if "intensity_weight" not in given and bank.intensity_share > 0:
             trial = replace(bank, intensity_weight=1.0)
-            bank = replace(bank, intensity_weight=_intensity_weight(fold(trial._feature_sums), bank.intensity_share))
+            sums = fold(trial._feature_sums).values
+            share = bank.intensity_share if _intensity_tells(sums) else 0.0
+            bank = replace(bank, intensity_weight=_intensity_weight(_Sums(sums[:, :-1]), share) if share else 0.0)
         return bank
 
     # ------------------------------------------------------------------------------------ the steps
@@ -356,9 +364,14 @@ class GaborBank:
         inside = np.maximum(field.total_power()[field.inside > 0].astype(np.float64), 0)
         return _Sums(np.array([np.sum(inside**2), np.sum(inside)]))
 
+    def _thinned(self) -> tuple[GaborBank, float]:
+        """The bank with fewer directions, and how many of this bank's filters stand behind one of its."""
+        few = min(self.n_orientations, TRIAL_ORIENTATIONS)
+        return replace(self, n_orientations=few), self.n_orientations / few
+
     def _as_sharp_as_noise_allows(self, fold: Fold) -> float:
         """The published envelope, or a longer one in proportion to the noise where it rivals the crystals' power."""
-        trial = replace(self, n_orientations=TRIAL_ORIENTATIONS, sigma_wavelengths=TRIAL_SIGMA, smooth_periods=1.0)
+        trial = replace(self._thinned()[0], sigma_wavelengths=TRIAL_SIGMA, smooth_periods=1.0)
         square, first = fold(trial._power_sums).values
         if first <= 0:
             return LARGEST_SIGMA
@@ -375,10 +388,14 @@ class GaborBank:
         return float(np.std(field.total_power()[field.inside > 0], dtype=np.float64))
 
     def _feature_sums(self, frame: Frame, valid: Mask) -> _Sums:
-        """Number of grid points, sums and sums of squares of every feature."""
+        """Number of grid points, sums and sums of squares of every feature, and of the intensity without lattice."""
         step = self.stride
         values = self(*pad_frame(frame, self.halo, valid))[valid[::step, ::step]].astype(np.float64)
-        return _Sums(np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)]))
+        power = (values[:, :-1] if self.measure == "power" else values[:, :-1] ** 2).sum(axis=1)
+        free = np.where(power < FREE_POWER, 1.0, 0.0)[:, None]
+        count = np.hstack([np.ones_like(values), free]).sum(axis=0)
+        values = np.hstack([values, free * values[:, -1:]])
+        return _Sums(np.stack([count, values.sum(axis=0), (values**2).sum(axis=0)]))
 
 
 def _local_mean(view: WorkingView, image: Image, taps: Image) -> Image:
@@ -494,6 +511,20 @@ def suggest_wavelengths(peaks: Peaks, n: int = 7) -> tuple[float, ...]:
         low, high = middle / LEAST_SPAN**0.5, middle * LEAST_SPAN**0.5
     low = max(low, SHORTEST_PX)
     return tuple(float(w) for w in np.linspace(low, max(high, LEAST_SPAN * low), n))
+
+
+def _intensity_tells(sums: npt.NDArray[np.float64]) -> bool:
+    """False where there is ground without lattice, and all of it equally bright: the lattice alone tells it then.
+
+    sums : of `GaborBank._feature_sums`, shape (3, feature + 1); the last two columns are the intensity, everywhere
+    and where there is no lattice.
+    """
+    (all_points, total, square), (free_points, free_total, free_square) = sums[:, -2], sums[:, -1]
+    if free_points < FREE_SHARE * max(all_points, 1):
+        return True
+    spread = max(square / all_points - (total / all_points) ** 2, 0.0)
+    free_spread = max(free_square / free_points - (free_total / free_points) ** 2, 0.0)
+    return bool(free_spread > FREE_SPREAD**2 * spread)
 
 
 def _noise_power(spectrum: SpectrumSums) -> float:
