@@ -14,7 +14,7 @@ from pathlib import Path
 from harness import ITEMS, Result, run_item
 from threadpoolctl import threadpool_limits
 
-SUBJECTS = ("translation", "frame", "polar", "radon", "spectrum", "louvain")
+SUBJECTS = ("translation", "frame", "polar", "gabor", "radon", "spectrum", "louvain")
 LATEST = Path(__file__).with_name("latest.json")
 
 

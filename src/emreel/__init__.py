@@ -42,6 +42,7 @@ _HOMES = {
     "phase_field": "emreel.track.phase_field",
     "front_along_line": "emreel.track.phase_field",
     "Line": "emreel.track.line",
+    "GaborBank": "emreel.descriptors.gabor",
     "EmreelError": "emreel.movie",
 }
 _ROOMS = ("synthetic", "testing")
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from emreel import testing as testing
     from emreel.descriptors.chips import Chips as Chips
     from emreel.descriptors.combined import Combined as Combined
+    from emreel.descriptors.gabor import GaborBank as GaborBank
     from emreel.descriptors.glide import GlideSymmetry as GlideSymmetry
     from emreel.descriptors.intensity import Intensity as Intensity
     from emreel.descriptors.lattice import Lattice as Lattice

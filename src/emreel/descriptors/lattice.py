@@ -28,7 +28,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -38,7 +37,7 @@ from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels import lattice as kernels
 from emreel.descriptors.peaks import Peaks, learn_peaks
-from emreel.descriptors.sample_sums import CountSums, Sums
+from emreel.descriptors.sample_sums import CountSums, Sums, intensity_weight, white_noise
 from emreel.descriptors.welch import SpectrumSums
 from emreel.descriptors.working_grid import (
     Image,
@@ -64,10 +63,6 @@ LARGEST_STRIDE = 8
 SMALLEST_FRAME_PERIODS = 4
 #: Local means below this share of the movie's mean counts are taken as that much (vacuum).
 LEAST_COUNTS = 0.01
-#: White noise is measured in the rings between these frequencies, cycles/px.
-NOISE_BAND = (0.3, 0.48)
-#: The intensity channel is at most log(counts) times this: a faint one is not blown up to rule the classes.
-LARGEST_INTENSITY_WEIGHT = 1.5
 #: Levels of total amplitude, 0 to 1, between which the intensity's average is interpolated.
 GUIDE_LEVELS = 9
 #: Median of the absolute value of a standard normal variable.
@@ -210,12 +205,12 @@ class Lattice:
         if not draft.g_vectors:
             return draft._with_plain_levels(given, fold)
         if "noise_power" not in given:
-            draft = replace(draft, noise_power=_white_noise(fold(draft._standardised_spectrum)))
+            draft = replace(draft, noise_power=white_noise(fold(draft._standardised_spectrum)))
         if "amplitude_global" not in given:
             fourth, second = fold(draft._amplitude_sums).values
             draft = replace(draft, amplitude_global=float(np.sqrt(fourth / second)) if second > 0 else 1.0)
         if "intensity_weight" not in given:
-            draft = replace(draft, intensity_weight=_intensity_weight(fold(draft._feature_sums), draft.intensity_share))
+            draft = replace(draft, intensity_weight=intensity_weight(fold(draft._feature_sums), draft.intensity_share))
         return draft
 
     def _with_plain_levels(self, given: Mapping[str, Any], fold: Fold) -> Lattice:
@@ -359,21 +354,3 @@ def _g_vectors(peaks: Peaks) -> tuple[tuple[float, float], ...]:
         return tuple((float(gy), float(gx)) for gy, gx in peaks.g_yx)
     angles = np.pi * np.arange(RING_ORIENTATIONS) / RING_ORIENTATIONS
     return tuple((float(np.sin(a) / peaks.ring_period_px), float(np.cos(a) / peaks.ring_period_px)) for a in angles)
-
-
-def _white_noise(spectrum: SpectrumSums) -> float:
-    """Power a pixel of the quietest ring between 0.3 and 0.48 cycles/px: the white part of the noise."""
-    power = spectrum.mean_power()
-    k = (np.arange(spectrum.tile_px) - spectrum.tile_px // 2) / spectrum.tile_px
-    radius = np.hypot(k[:, None], k[None, :])
-    edges = np.linspace(*NOISE_BAND, 7)
-    rings = [power[(radius >= low) & (radius < high)] for low, high in pairwise(edges)]
-    return float(min(np.median(ring) for ring in rings))
-
-
-def _intensity_weight(sums: Sums, share: float) -> float:
-    """Factor that gives the last channel ``share`` of the total spread of the others, within its limit."""
-    n, total, square = sums.values
-    spread = np.sqrt(np.maximum(square / n - (total / n) ** 2, 0))
-    lattice = float(np.sqrt(np.sum(spread[:-1] ** 2)))
-    return min(LARGEST_INTENSITY_WEIGHT, share * lattice / float(spread[-1])) if spread[-1] > 0 and lattice > 0 else 1.0

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from emreel.descriptors.base import Frame, Mask
+from emreel.descriptors.welch import SpectrumSums
+
+#: White noise is measured in the rings between these frequencies, cycles/px.
+NOISE_BAND = (0.3, 0.48)
+#: The intensity channel is at most log(counts) times this: a faint one is not blown up to rule the classes.
+LARGEST_INTENSITY_WEIGHT = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,3 +54,21 @@ class CountSums:
     def zero(self) -> float:
         """0 for counts; the lowest local mean of data whose zero was shifted below."""
         return min(0.0, self.lowest)
+
+
+def white_noise(spectrum: SpectrumSums) -> float:
+    """Power a pixel of the quietest ring between 0.3 and 0.48 cycles/px: the white part of the noise."""
+    power = spectrum.mean_power()
+    k = (np.arange(spectrum.tile_px) - spectrum.tile_px // 2) / spectrum.tile_px
+    radius = np.hypot(k[:, None], k[None, :])
+    edges = np.linspace(*NOISE_BAND, 7)
+    rings = [power[(radius >= low) & (radius < high)] for low, high in pairwise(edges)]
+    return float(min(np.median(ring) for ring in rings))
+
+
+def intensity_weight(sums: Sums, share: float) -> float:
+    """Factor that gives the last channel ``share`` of the total spread of the others, within its limit."""
+    n, total, square = sums.values
+    spread = np.sqrt(np.maximum(square / n - (total / n) ** 2, 0))
+    lattice = float(np.sqrt(np.sum(spread[:-1] ** 2)))
+    return min(LARGEST_INTENSITY_WEIGHT, share * lattice / float(spread[-1])) if spread[-1] > 0 and lattice > 0 else 1.0

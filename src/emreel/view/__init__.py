@@ -17,6 +17,9 @@ _HOMES = {
     "draw_grains": "emreel.view.grains",
     "draw_graph": "emreel.view.communities",
     "draw_similarities": "emreel.view.communities",
+    "compare_labels": "emreel.view.confusion",
+    "draw_confusion": "emreel.view.confusion",
+    "draw_orientation": "emreel.view.orientation",
     "draw_overlay": "emreel.view.figures",
     "draw_overview": "emreel.view.overview",
     "export_result": "emreel.view.export",
@@ -28,12 +31,15 @@ if TYPE_CHECKING:
     from emreel.view.communities import draw_communities as draw_communities
     from emreel.view.communities import draw_graph as draw_graph
     from emreel.view.communities import draw_similarities as draw_similarities
+    from emreel.view.confusion import compare_labels as compare_labels
+    from emreel.view.confusion import draw_confusion as draw_confusion
     from emreel.view.errors import ExportError as ExportError
     from emreel.view.errors import ViewError as ViewError
     from emreel.view.export import export_result as export_result
     from emreel.view.figures import draw_overlay as draw_overlay
     from emreel.view.grains import draw_grain_sizes as draw_grain_sizes
     from emreel.view.grains import draw_grains as draw_grains
+    from emreel.view.orientation import draw_orientation as draw_orientation
     from emreel.view.overlay import overlay_rgb as overlay_rgb
     from emreel.view.overview import draw_overview as draw_overview
     from emreel.view.overview import save_overview as save_overview
