@@ -14,6 +14,9 @@ from emreel.descriptors.geometry import Tile, window_of
 from emreel.descriptors.registry import DescriptorError, split_name, suggest_descriptor
 from emreel.descriptors.sample_sums import Sums
 
+#: Least spread of a part that is brightness alone, log counts.
+LEAST_BRIGHTNESS_SPREAD = 0.2
+
 
 @dataclass(frozen=True, kw_only=True)
 class Combined:
@@ -21,10 +24,11 @@ class Combined:
 
     feature = w_p x_p / s_p, with x_p the features of part p as they are, s_p the square root of the sum of their
     variances over the movie, and w_p the part's weight: parts of equal weight have equal say, however many features
-    they have and whatever the features' units. Within a part nothing is scaled, as in the published methods.
+    they have and whatever the features' units. Within a part nothing is scaled, as in the published methods. A part of
+    brightness alone has s_p of at least 0.2 (log counts): fainter differences are not blown up, they may be noise.
 
     Use it where phases differ in more than one way: order tells the amorphous layer from the film, brightness tells it
-    from the cap. A part in which nothing but noise varies is blown up to the others' spread: leave it out, or
+    from the cap. Any other part in which nothing but noise varies is blown up to the others' spread: leave it out, or
     lower its weight.
 
     In a recipe::
@@ -135,8 +139,10 @@ def _spreads(parts: Sequence[Descriptor], fold: Fold) -> tuple[float, ...]:
     found = []
     for part in parts:
         n, total, square = fold(partial(_feature_sums, part=part)).values
-        variance = float(np.sum(np.maximum(square / n - (total / n) ** 2, 0)))
-        found.append(float(np.sqrt(variance)) if variance > 0 else 1.0)
+        spread = float(np.sqrt(np.sum(np.maximum(square / n - (total / n) ** 2, 0))))
+        if all(feature.brightness for feature in part.features):
+            spread = max(spread, LEAST_BRIGHTNESS_SPREAD)
+        found.append(spread if spread > 0 else 1.0)
     return tuple(found)
 
 
