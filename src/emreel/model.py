@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
+from dataclasses import field as entry_of
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emreel.cluster import membership, squared_distances
+from emreel.cluster.field import IntensityField
 from emreel.descriptors.base import Descriptor, FeatureMap, Frame, Mask, Projecting
 from emreel.descriptors.geometry import Tile, upsample_nearest, window_of
 from emreel.descriptors.registry import build_descriptor, describe_descriptor
@@ -65,6 +67,7 @@ class Model:
     scatter : pooled variance of a class around its centre, one number for every direction.
     unknown_sq_distance : shape (class,); a grid point farther than this from its centre fits no class.
     counts : shape (class,), sample points that each class had at fit time.
+    field : how the classes' intensities bend over frames of the fit's shape; None for not at all.
     """
 
     descriptor: Descriptor
@@ -75,12 +78,13 @@ class Model:
     scatter: float
     unknown_sq_distance: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
+    field: IntensityField | None = None
     upsample: str = "linear"
     follow: str = "none"
     pixel_size_nm: float | None = None
     label_names: tuple[str, ...] = ()
     label_colors: tuple[str, ...] = ()
-    provenance: Provenance = field(default_factory=Provenance)
+    provenance: Provenance = entry_of(default_factory=Provenance)
 
     def __post_init__(self) -> None:
         if not self.label_names:
@@ -237,7 +241,11 @@ class Model:
         padded, mask = window_of(prepared, valid, have, ends.grown(self.descriptor.halo))
         projected = self._project(padded, mask)
         rows = projected.reshape(-1, projected.shape[-1])
-        distances = squared_distances(rows, self.centers)
+        if self.field is None or self.field.shape_yx != tuple(shape_yx):
+            distances = squared_distances(rows, self.centers)
+        else:
+            y_px, x_px = _grid_places(ends, self.stride)
+            distances = self.field.squared_distances(rows, self.centers, y_px, x_px)
         return distances.reshape(*projected.shape[:2], self.n_clusters)
 
     def _project(self, padded: Frame, mask: Mask) -> FeatureMap:
@@ -275,6 +283,8 @@ class Model:
         }
         if self.components is not None:
             arrays["components"] = self.components
+        if self.field is not None:
+            arrays["field"] = self.field.coefficients
         return arrays
 
     def _description(self, *, with_names: bool = True) -> dict[str, Any]:
@@ -282,6 +292,9 @@ class Model:
             "descriptor": describe_descriptor(self.descriptor),
             "features": [{"name": feature.name, "units": feature.units} for feature in self.descriptor.features],
             "prepare": {entry.name: getattr(self.prepare, entry.name) for entry in fields(self.prepare)},
+            "field": None
+            if self.field is None
+            else {"channel": self.field.channel, "shape_yx": list(self.field.shape_yx)},
             "refine": {"upsample": self.upsample},
             "time": {"follow": self.follow},
             "scatter": self.scatter,
@@ -310,6 +323,7 @@ class Model:
             scatter=float(head["scatter"]),
             unknown_sq_distance=arrays["unknown_sq_distance"],
             counts=arrays["counts"],
+            field=_field_of(head["field"], arrays),
             upsample=str(head["refine"]["upsample"]),
             follow=str(head["time"]["follow"]),
             pixel_size_nm=head["pixel_size_nm"],
@@ -317,6 +331,21 @@ class Model:
             label_colors=tuple(label["color"] for label in head["labels"]),
             provenance=Provenance.from_dict(head["provenance"]),
         )
+
+
+def _field_of(described: Mapping[str, Any] | None, arrays: Mapping[str, npt.NDArray[Any]]) -> IntensityField | None:
+    if described is None:
+        return None
+    height, width = described["shape_yx"]
+    return IntensityField(
+        coefficients=arrays["field"], channel=int(described["channel"]), shape_yx=(int(height), int(width))
+    )
+
+
+def _grid_places(tile: Tile, stride: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Where the tile's grid points lie in the frame, px, row by row."""
+    y, x = np.mgrid[tile.y0 : tile.y1 : stride, tile.x0 : tile.x1 : stride].astype(np.float64)
+    return y.ravel(), x.ravel()
 
 
 def _cut(array: npt.NDArray[Any], have: Tile, tile: Tile) -> npt.NDArray[Any]:

@@ -50,10 +50,13 @@ class ClusterStep:
     """[cluster] how the phases are found: a clusterer's name, and its own options.
 
     ``n_clusters`` has no default: the user knows it, or gives -k. Ward and communities can find it.
+    ``intensity_field``: let the classes' intensities follow illumination and thickness over the frame, where that
+    explains enough (`emreel.cluster.field`); for descriptors with a channel of their own for the intensity.
     """
 
     name: str = "kmeans"
     n_clusters: int | Literal["auto"] | None = None
+    intensity_field: bool = True
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -208,6 +211,8 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(f"[cluster] {error}") from None
     _one_of("[refine] upsample", recipe.refine.upsample, ("linear", "nearest"))
     _one_of("[time] follow", recipe.time.follow, ("none", "step"))
+    if not isinstance(recipe.cluster.intensity_field, bool):
+        raise RecipeError(f"[cluster] intensity_field is true or false, got {recipe.cluster.intensity_field!r}.")
     for key in ("gain", "repair"):
         if not isinstance(getattr(recipe.prepare, key), bool):
             raise RecipeError(f"[prepare] {key} is true or false, got {getattr(recipe.prepare, key)!r}.")

@@ -22,22 +22,26 @@ from emreel.cluster import (
     assign,
     canonical_order,
 )
+from emreel.cluster.field import IntensityField, Placed, learn_field
 from emreel.cluster.registry import InRounds, build_clusterer
 from emreel.descriptors.base import Descriptor
 from emreel.fit.errors import FitError
-from emreel.fit.sample import Rows, Sample
+from emreel.fit.sample import EXTRA_COLUMNS, Rows, Sample
 from emreel.model import MOST_CLASSES, Model
 from emreel.provenance import Provenance, canonical_json, describe_movie, movie_digest
 from emreel.recipe import Recipe
 from emreel.reduce import PCA, Moments, project_rows
 
 Centers = npt.NDArray[np.float64]
+N_EXTRA = len(EXTRA_COLUMNS)
 #: Components that published methods keep (Wang et al. 2021).
 N_COMPONENTS = 5
 #: Moments of more features than this are taken over the reservoir's rows, else each partial is too large to send.
 WIDE_FEATURES = 1024
 #: Rows of the reservoir take at most so many bytes.
 RESERVOIR_BYTES = 2**27
+#: The feature that holds the intensity, by which a field is learned.
+INTENSITY_FEATURE = "log_counts"
 #: Classes whose order differs by less than this share of the largest are told apart by intensity.
 ORDER_STEP = 0.1
 
@@ -59,9 +63,15 @@ def learn_model(
     mean, components = _learn_projection(rows, recipe, descriptor)
     projected = rows.map(_project_part, mean, components)
     reservoir = _reservoir(projected, len(descriptor.features) if components is None else len(components))
-    seeds, extra = np.ascontiguousarray(reservoir[:, :-3]), reservoir[:, -3:].astype(np.float64)
+    seeds, extra = np.ascontiguousarray(reservoir[:, :-N_EXTRA]), reservoir[:, -N_EXTRA:].astype(np.float64)
     centers = _learn_centers(projected, seeds, recipe, init)
-    centers = np.ascontiguousarray(centers[_canonical_order(centers, seeds, extra)])
+    centers, field = _learn_field(seeds, extra, centers, recipe, descriptor, components, sample)
+    if field is not None:
+        seeds = field.flattened(seeds, centers, *_places(extra))
+    order = _canonical_order(centers, seeds, extra)
+    centers, field = np.ascontiguousarray(centers[order]), None if field is None else field.reordered(order)
+    if field is not None:
+        projected = projected.map(_flatten_part, field, centers)
     within = projected.fold(_scatter_of, centers, FixedPoint.of_rows(seeds))
     scatter = within.finish()
     low, high = np.percentile(extra[:, 2], [0.5, 99.5])
@@ -74,6 +84,7 @@ def learn_model(
         scatter=scatter.variance,
         unknown_sq_distance=np.asarray(scatter.thresholds_sq),
         counts=within.counts,
+        field=field,
         upsample=recipe.refine.upsample,
         follow=recipe.time.follow,
         pixel_size_nm=sample.pixel_size_nm,
@@ -91,7 +102,7 @@ def _learn_projection(
     if n_features <= WIDE_FEATURES:
         moments = rows.fold(_moments_of)
     else:
-        moments = Moments.of(_reservoir(rows, n_features)[:, :-3])
+        moments = Moments.of(_reservoir(rows, n_features)[:, :-N_EXTRA])
     wanted = recipe.reduce.n_components
     if wanted is None:
         wanted = n_features if getattr(descriptor, "unprojected", False) else min(N_COMPONENTS, n_features)
@@ -128,9 +139,38 @@ def _learn_centers(
     return centers[np.unique(nearest)]
 
 
+def _learn_field(
+    rows: npt.NDArray[np.float32],
+    extra: npt.NDArray[np.float64],
+    centers: Centers,
+    recipe: Recipe,
+    descriptor: Descriptor,
+    components: npt.NDArray[np.float64] | None,
+    sample: Sample,
+) -> tuple[Centers, IntensityField | None]:
+    """Centres, and the field over the frame that the classes' intensities follow, where there is one.
+
+    There is none without a channel of its own for the intensity, without another channel to tell the classes by,
+    and for movies of several frame shapes.
+    """
+    names = [feature.name for feature in descriptor.features]
+    shapes = {(movie.sizes["y"], movie.sizes["x"]) for movie in sample.movies}
+    wanted = recipe.cluster.intensity_field and components is None and len(names) > 1 and len(shapes) == 1
+    if not wanted or names.count(INTENSITY_FEATURE) != 1:
+        return centers, None
+    y_px, x_px = _places(extra)
+    placed = Placed(rows=rows, y_px=y_px, x_px=x_px, roughness=extra[:, EXTRA_COLUMNS.index("roughness")])
+    learned = learn_field(placed, centers, channel=names.index(INTENSITY_FEATURE), shape_yx=shapes.pop())
+    return learned or (centers, None)
+
+
+def _places(extra: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    return extra[:, EXTRA_COLUMNS.index("y_px")], extra[:, EXTRA_COLUMNS.index("x_px")]
+
+
 def _reservoir(parts: engine.Parts, n_features: int) -> npt.NDArray[np.float32]:
     """The rows with the lowest hashes and their extra columns, as many as fit, in the order of their hashes."""
-    capacity = min(RESERVOIR_ROWS, RESERVOIR_BYTES // (4 * (n_features + 3)))
+    capacity = min(RESERVOIR_ROWS, RESERVOIR_BYTES // (4 * (n_features + N_EXTRA)))
     rows: npt.NDArray[np.float32] = parts.fold(_reservoir_of, capacity).finish()
     return rows
 
@@ -154,6 +194,10 @@ def _moments_of(part: Rows) -> Moments:
 
 def _project_part(part: Rows, mean: npt.NDArray[Any], components: npt.NDArray[Any] | None) -> Rows:
     return replace(part, features=project_rows(part.features, mean, components))
+
+
+def _flatten_part(part: Rows, field: IntensityField, centers: Centers) -> Rows:
+    return replace(part, features=field.flattened(part.features, centers, *_places(part.extra)))
 
 
 def _reservoir_of(part: Rows, capacity: int) -> Reservoir:

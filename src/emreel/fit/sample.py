@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from scipy import ndimage
 
 from emreel import engine
 from emreel.cluster import derive_seed, point_hashes, select_points
@@ -35,6 +36,10 @@ PIECE_PX = 2048
 PIECE_BYTES, ROWS_BYTES = 2**26, 2**28
 #: Frames that a descriptor is suggested from.
 SUGGEST_FRAMES = 12
+#: What the sample keeps of each row beside its features: for the classes' order, for the preview, for fields.
+EXTRA_COLUMNS = ("order", "intensity", "pixel", "roughness", "y_px", "x_px")
+#: A row's surroundings, lattice periods: far enough that no smoothing carries an edge over them.
+SURROUNDINGS_PERIODS = 1.5
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ class Rows:
 
     features: npt.NDArray[np.float32]  # (n, feature)
     hashes: npt.NDArray[np.uint64]  # (n,)
-    extra: npt.NDArray[np.float32]  # (n, 3): lattice order, intensity, pixel
+    extra: npt.NDArray[np.float32]  # (n, 6): see EXTRA_COLUMNS
 
 
 @dataclass(frozen=True)
@@ -87,7 +92,8 @@ class _Describe:
         near_y = np.minimum(np.rint((ys - rows.start) * step).astype(int), order.shape[0] - 1)
         near_x = np.minimum(np.rint((xs - columns.start) * step).astype(int), order.shape[1] - 1)
         pixel = prepared[ys * stride - have.y0, xs * stride - have.x0]
-        extra = np.column_stack([order[near_y, near_x], pixel]).astype(np.float32)
+        rough = self._roughness(order[..., 1])[near_y, near_x]
+        extra = np.column_stack([order[near_y, near_x], pixel, rough, ys * stride, xs * stride]).astype(np.float32)
         hashes = point_hashes(piece.frame, grid, ys, xs, seed)
         return Rows(np.ascontiguousarray(chosen), hashes, extra)
 
@@ -98,6 +104,15 @@ class _Describe:
     def _features(self, descriptor: Descriptor, prepared: Frame, valid: Mask, have: Tile, tile: Tile) -> FeatureMap:
         padded, mask = window_of(prepared, valid, have, tile.grown(descriptor.halo))
         return descriptor(padded, mask)
+
+    def _roughness(self, intensity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Range of the intensity in the surroundings of each point."""
+        radius = int(np.ceil(SURROUNDINGS_PERIODS * self.ruler.period_px / self.ruler.stride))
+        size = 2 * radius + 1
+        rough: npt.NDArray[np.float32] = ndimage.maximum_filter(intensity, size) - ndimage.minimum_filter(
+            intensity, size
+        )
+        return rough
 
     def _order(
         self, features: FeatureMap, prepared: Frame, valid: Mask, have: Tile, tile: Tile
