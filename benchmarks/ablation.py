@@ -34,6 +34,10 @@ def _without_field(recipe: Recipe) -> Recipe:
     return replace(recipe, cluster=replace(recipe.cluster, intensity_field=False))
 
 
+def _unseparated(recipe: Recipe) -> Recipe:
+    return replace(recipe, cluster=replace(recipe.cluster, separate=False))
+
+
 def _one_start(recipe: Recipe) -> Recipe:
     return replace(recipe, cluster=replace(recipe.cluster, options={**recipe.cluster.options, "n_init": 1}))
 
@@ -46,6 +50,7 @@ def _nearest(recipe: Recipe) -> Recipe:
 STEPS: dict[str, Callable[[Recipe], Recipe]] = {
     "intensity fields": _without_field,
     "several starts": _one_start,
+    "merge and split": _unseparated,
     "linear upsampling": _nearest,
 }
 

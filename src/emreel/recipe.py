@@ -52,11 +52,14 @@ class ClusterStep:
     ``n_clusters`` has no default: the user knows it, or gives -k. Ward and communities can find it.
     ``intensity_field``: let the classes' intensities follow illumination and thickness over the frame, where that
     explains enough (`emreel.cluster.field`); for descriptors with a channel of their own for the intensity.
+    ``separate``: merge and split the classes of kmeans until none is a part of another (`emreel.cluster.separation`);
+    None: for descriptors whose features are clustered as they are (lattice), not for the published methods.
     """
 
     name: str = "kmeans"
     n_clusters: int | Literal["auto"] | None = None
     intensity_field: bool = True
+    separate: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -211,6 +214,8 @@ def _check(recipe: Recipe) -> None:
         raise RecipeError(f"[cluster] {error}") from None
     _one_of("[refine] upsample", recipe.refine.upsample, ("linear", "nearest"))
     _one_of("[time] follow", recipe.time.follow, ("none", "step"))
+    if recipe.cluster.separate not in (None, True, False):
+        raise RecipeError(f"[cluster] separate is true or false, got {recipe.cluster.separate!r}.")
     if not isinstance(recipe.cluster.intensity_field, bool):
         raise RecipeError(f"[cluster] intensity_field is true or false, got {recipe.cluster.intensity_field!r}.")
     for key in ("gain", "repair"):

@@ -155,7 +155,8 @@ def learn_field(
             return None
         coefficients, share = _regress(basis[used], rest[used], nearest[used], len(moved))
         field = IntensityField(coefficients=coefficients, channel=channel, shape_yx=shape_yx)
-        moved = _means(field.flattened(rows, moved, placed.y_px, placed.x_px), nearest, moved)
+        at = field.at(placed.y_px, placed.x_px)[np.arange(len(rows)), nearest]
+        moved = _shifted(moved, rest[used] - at[used], nearest[used], channel)
     return (moved, field) if share >= least_share else None
 
 
@@ -232,12 +233,13 @@ def _regress(
     return np.column_stack([constant, slopes]), explained / before if before > 0 else 0.0
 
 
-def _means(rows: Rows, nearest: npt.NDArray[np.int64], centers: Centers) -> Centers:
+def _shifted(centers: Centers, left: npt.NDArray[np.float64], nearest: npt.NDArray[np.int64], channel: int) -> Centers:
+    """The centres with the mean intensity that the field leaves; the other channels know nothing of it."""
     moved = centers.copy()
     for k in range(len(centers)):
-        mine = rows[nearest == k]
+        mine = left[nearest == k]
         if len(mine):
-            moved[k] = Moments.of(mine).finish()[0]
+            moved[k, channel] += Moments.of(mine[:, None]).finish()[0][0]
     return moved
 
 

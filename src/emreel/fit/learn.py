@@ -24,6 +24,7 @@ from emreel.cluster import (
 )
 from emreel.cluster.field import IntensityField, Placed, learn_field
 from emreel.cluster.registry import InRounds, build_clusterer
+from emreel.cluster.separation import separate
 from emreel.descriptors.base import Descriptor
 from emreel.fit.errors import FitError
 from emreel.fit.sample import EXTRA_COLUMNS, Rows, Sample
@@ -64,7 +65,7 @@ def learn_model(
     projected = rows.map(_project_part, mean, components)
     reservoir = _reservoir(projected, len(descriptor.features) if components is None else len(components))
     seeds, extra = np.ascontiguousarray(reservoir[:, :-N_EXTRA]), reservoir[:, -N_EXTRA:].astype(np.float64)
-    centers = _learn_centers(projected, seeds, recipe, init)
+    centers = _learn_centers(projected, seeds, recipe, init, _is_separated(recipe, descriptor))
     centers, field = _learn_field(seeds, extra, centers, recipe, descriptor, components, sample)
     if field is not None:
         seeds = field.flattened(seeds, centers, *_places(extra))
@@ -115,7 +116,11 @@ def _learn_projection(
 
 
 def _learn_centers(
-    projected: engine.Parts, seeds: npt.NDArray[np.float32], recipe: Recipe, init: npt.ArrayLike | None
+    projected: engine.Parts,
+    seeds: npt.NDArray[np.float32],
+    recipe: Recipe,
+    init: npt.ArrayLike | None,
+    separated: bool,
 ) -> Centers:
     """Centres of the classes, shape (class, component), each the nearest of some row."""
     options: dict[str, Any] = dict(recipe.cluster.options)
@@ -128,7 +133,10 @@ def _learn_centers(
     clusterer = build_clusterer(recipe.cluster.name, n_clusters, seed=recipe.seed, options=options)
     if isinstance(clusterer, InRounds):
         clusterer.fit_rounds(seeds, partial(projected.fold, _centroids_of))
-        return clusterer.cluster_centers_
+        centers = clusterer.cluster_centers_
+        if init is None and separated:  # not polished by k-means again, which would undo it
+            return separate(seeds, centers)
+        return centers
     centers = clusterer.fit(seeds).cluster_centers_
     if len(centers) > MOST_CLASSES:
         raise FitError(
@@ -137,6 +145,12 @@ def _learn_centers(
         )
     nearest, _ = assign(seeds, centers)
     return centers[np.unique(nearest)]
+
+
+def _is_separated(recipe: Recipe, descriptor: Descriptor) -> bool:
+    """Whether classes are merged and split: as the recipe says, else for features that are clustered as they are."""
+    wanted = recipe.cluster.separate
+    return bool(getattr(descriptor, "unprojected", False)) if wanted is None else wanted
 
 
 def _learn_field(
