@@ -38,8 +38,12 @@ def _unseparated(recipe: Recipe) -> Recipe:
     return replace(recipe, cluster=replace(recipe.cluster, separate=False))
 
 
-def _one_start(recipe: Recipe) -> Recipe:
-    return replace(recipe, cluster=replace(recipe.cluster, options={**recipe.cluster.options, "n_init": 1}))
+def _plain_kmeans(recipe: Recipe) -> Recipe:
+    return replace(recipe, cluster=replace(recipe.cluster, name="kmeans", separate=False))
+
+
+def _separated_kmeans(recipe: Recipe) -> Recipe:
+    return replace(recipe, cluster=replace(recipe.cluster, name="kmeans", separate=True))
 
 
 def _nearest(recipe: Recipe) -> Recipe:
@@ -49,8 +53,9 @@ def _nearest(recipe: Recipe) -> Recipe:
 #: Steps of the recipe, and how each is switched off.
 STEPS: dict[str, Callable[[Recipe], Recipe]] = {
     "intensity fields": _without_field,
-    "several starts": _one_start,
     "merge and split": _unseparated,
+    "cores, but k-means": _plain_kmeans,
+    "cores, but k-means merged and split": _separated_kmeans,
     "linear upsampling": _nearest,
 }
 
@@ -177,7 +182,7 @@ def print_kind(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         print(f"{name}: {key} {mean:.4f}{unit}, standard error over movies {error:.4f}")
         for step, (effect, spread) in summary.items():
             claim = "" if abs(effect) > 2 * spread and abs(effect) > 5e-5 else "   (within its spread)"
-            print(f"    {step:20} {effect:+.4f} +- {spread:.4f}{claim}", flush=True)
+            print(f"    {step:36} {effect:+.4f} +- {spread:.4f}{claim}", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> dict[str, list[dict[str, Any]]]:

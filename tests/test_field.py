@@ -18,8 +18,8 @@ from emreel.movie import make_movie
 from emreel.recipe import ClusterStep, Recipe, SampleStep
 from emreel.synthetic import AmorphousFront, Detector
 
-WITH = Recipe(sample=SampleStep(frames=6, points=12_000)).with_clusters(4)
-WITHOUT = replace(WITH, cluster=ClusterStep(n_clusters=4, intensity_field=False))
+WITH = Recipe(sample=SampleStep(frames=6, points=12_000), cluster=ClusterStep(name="kmeans", n_clusters=4))
+WITHOUT = replace(WITH, cluster=ClusterStep(name="kmeans", n_clusters=4, intensity_field=False))
 
 
 @pytest.fixture(scope="module")

@@ -15,13 +15,14 @@ from emreel.cluster import ClusterError
 from emreel.fit import FitError, fit_model, learn, suggest_recipe
 from emreel.model import Model
 from emreel.movie import make_movie
-from emreel.recipe import DescriptorStep, Recipe, SampleStep
+from emreel.recipe import ClusterStep, DescriptorStep, Recipe, SampleStep
 from emreel.synthetic import AmorphousFront
 
 TRANSLATION = Recipe(
     descriptor=DescriptorStep(name="translation", fields={"window_px": 8, "patch_px": 6, "stride": 4}),
+    cluster=ClusterStep(name="kmeans", n_clusters=3),
     sample=SampleStep(frames=6, points=3000),
-).with_clusters(3)
+)
 LATTICE = Recipe(sample=SampleStep(frames=6, points=3000)).with_clusters(4)
 
 
@@ -109,8 +110,9 @@ def test_one_frame_and_one_phase_are_valid(front_movie: xr.DataArray) -> None:
 
 
 def test_given_centres_are_where_the_fit_starts(front_movie: xr.DataArray) -> None:
-    model = fit_model(front_movie, LATTICE)
-    again = fit_model(front_movie, LATTICE, centers=model.centers)
+    plain = Recipe(cluster=ClusterStep(name="kmeans", n_clusters=4), sample=LATTICE.sample)
+    model = fit_model(front_movie, plain)
+    again = fit_model(front_movie, plain, centers=model.centers)
     np.testing.assert_allclose(again.centers, model.centers, atol=0.02 * np.ptp(model.centers))
 
 
@@ -171,9 +173,13 @@ def test_more_phases_than_sample_points_are_refused(front_movie: xr.DataArray) -
         fit_model(front_movie, recipe)
 
 
-def test_the_number_of_phases_must_be_given(front_movie: xr.DataArray) -> None:
+def test_the_number_of_phases_must_be_given_where_it_cannot_be_found(front_movie: xr.DataArray) -> None:
     with pytest.raises(FitError, match="number of phases is not given"):
-        fit_model(front_movie)
+        fit_model(front_movie, Recipe(cluster=ClusterStep(name="kmeans")))
+
+
+def test_the_number_of_phases_is_found(front_movie: xr.DataArray) -> None:
+    assert fit_model(front_movie).n_clusters == 4
 
 
 def test_more_components_than_features_are_refused(front_movie: xr.DataArray) -> None:

@@ -37,7 +37,7 @@ recipes = st.builds(
     cluster=st.builds(
         ClusterStep,
         n_clusters=st.none() | st.integers(1, 20),
-        options=st.fixed_dictionaries({}, optional={"n_init": st.integers(1, 9)}),
+        options=st.fixed_dictionaries({}, optional={"valley": st.floats(0.1, 0.9)}),
     ),
     refine=st.builds(RefineStep, upsample=st.sampled_from(["linear", "nearest"])),
     sample=st.builds(SampleStep, frames=st.integers(1, 99), points=st.integers(1, 10**6)),
@@ -58,7 +58,7 @@ def test_files_and_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[cluster]\nn_cluster = 3", r"unknown key 'n_cluster' of clusterer 'kmeans'; did you mean 'n_clusters'\?"),
+        ("[cluster]\nn_cluster = 3", r"unknown key 'n_cluster' of clusterer 'cores'; did you mean 'n_clusters'\?"),
         ("[clutser]\nn_clusters = 3", "unknown key 'clutser' in the recipe; did you mean 'cluster'?"),
         ("sed = 3", "unknown key 'sed' in the recipe; did you mean 'seed'?"),
         ("cluster = 3", r"'cluster' must be a table, got 3. Write \[cluster\]"),

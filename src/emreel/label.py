@@ -112,7 +112,9 @@ def label_movie(
 def label_stream(frames: Iterable[npt.NDArray[Any]], model: Model) -> Iterator[FrameLabels]:
     """Labels and membership of each frame as it comes, shape (y, x) counts; equal to `label_movie` to the bit."""
     for frame in frames:
-        yield model.label_frame(frame)
+        report = model.report(frame)
+        model = model.followed(frame, report)
+        yield model.label_frame(frame, report)
 
 
 def repair_result(
@@ -161,7 +163,10 @@ class _Job:
 
 @dataclass(frozen=True)
 class _LabelBlock:
-    """The task: prepare, describe, project, assign, upsample, and write whole shards. Features never leave it."""
+    """The task: prepare, describe, project, assign, upsample, and write whole shards. Features never leave it.
+
+    A model that follows the movie is moved on frame by frame; the ledger's rows keep its centres.
+    """
 
     model: Model
     layout: Layout
@@ -170,13 +175,15 @@ class _LabelBlock:
     def __call__(self, pixels: npt.NDArray[Any], job: _Job) -> Record:
         shape_yx = self.layout.shape_tyx[1:]
         have = job.region(self.model.reach, shape_yx).tile
+        model = self.model
         labelled: list[FrameLabels] = []
         rows = []
         for offset, frame in enumerate(pixels):
             report = self._report(frame, job, offset)
-            labels = self.model.label_tile(frame, have, job.block.tile, shape_yx, report)
+            model = model.followed(frame, report)
+            labels = model.label_tile(frame, have, job.block.tile, shape_yx, report)
             labelled.append(labels)
-            rows.append(_frame_row(job.block.frames[0] + offset, report, self.model, labels.label))
+            rows.append(_frame_row(job.block.frames[0] + offset, report, model, labels.label))
         preview = self.model.prepare.preview
         checksums = write_block(
             self.path,
@@ -195,7 +202,8 @@ class _LabelBlock:
 
 
 def _frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray[np.uint8]) -> dict[str, Any]:
-    return {
+    followed = {} if model.follow == "none" else {"centers": model.centers.tolist()}
+    return followed | {
         "frame": frame,
         "status": report.status,
         "reason": report.reason,
@@ -221,15 +229,30 @@ def _label_missing(movie: xr.DataArray, model: Model, path: Path, ledger: Ledger
 
     shape_yx = layout.shape_tyx[1:]
     locate: Callable[[_Job], engine.Region] = partial(_Job.region, reach_px=model.reach, shape_yx=shape_yx)
-    work = _LabelBlock(model, layout, str(path.resolve()))
     for jobs in _plan_jobs(movie, model, layout, missing):
+        work = _LabelBlock(_model_before(jobs[0].block, model, ledger), layout, str(path.resolve()))
         engine.run_regions(movie, jobs, locate, work, record)
 
 
+def _model_before(block: Block, model: Model, ledger: Ledger) -> Model:
+    """The model as the frames before a block have left it."""
+    if model.follow == "none" or block.index == 0:
+        return model
+    return model.with_centers(ledger.done[block.index - 1].rows[-1]["centers"])
+
+
 def _plan_jobs(movie: xr.DataArray, model: Model, layout: Layout, missing: Sequence[Block]) -> Iterator[list[_Job]]:
-    """Whole frames are measured in their own task; frames in tiles are measured ahead, a few blocks at a time."""
+    """What may be labelled at once.
+
+    Whole frames are measured in their own task; frames in tiles are measured ahead, a few blocks at a time. A model
+    that follows the movie needs each block to be done before the next.
+    """
+    if model.follow != "none":
+        yield from ([_Job(block, None)] for block in missing)
+        return
     if layout.tiles_yx == (1, 1):
-        yield [_Job(block, None) for block in missing]
+        if missing:
+            yield [_Job(block, None) for block in missing]
         return
     groups = [list(blocks) for _, blocks in groupby(missing, key=lambda block: block.frames)]
     for start in range(0, len(groups), MEASURED_AHEAD):
@@ -254,7 +277,7 @@ def _create(
     shape = (movie.sizes["time"], movie.sizes["y"], movie.sizes["x"])
     n_pixels = shape[1] * shape[2]
     tile_yx = None
-    if n_pixels * BYTES_PER_PIXEL > engine.active_workers().memory_bytes // 2:
+    if model.follow == "none" and n_pixels * BYTES_PER_PIXEL > engine.active_workers().memory_bytes // 2:
         tile_yx = fit_tile(shape[1:], model.stride, (TILE_PX, TILE_PX))
     layout = plan_layout(
         shape,

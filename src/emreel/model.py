@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from dataclasses import field as entry_of
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from emreel.cluster import membership, squared_distances
+from emreel.cluster import membership, one_step, squared_distances
 from emreel.cluster.field import IntensityField
 from emreel.descriptors.base import Descriptor, FeatureMap, Frame, Mask, Projecting
 from emreel.descriptors.geometry import Tile, upsample_nearest, window_of
@@ -68,6 +68,7 @@ class Model:
     unknown_sq_distance : shape (class,); a grid point farther than this from its centre fits no class.
     counts : shape (class,), sample points that each class had at fit time.
     field : how the classes' intensities bend over frames of the fit's shape; None for not at all.
+    follow : "none", or "step": the centres move by one k-means step a frame (`followed`) before it is labelled.
     """
 
     descriptor: Descriptor
@@ -156,6 +157,34 @@ class Model:
         label[_deep_inside(~valid, self._invalid_depth, have, tile)] = INVALID
         return FrameLabels(label, np.rint(soft * 255).astype(np.uint8), shown)
 
+    def followed(self, frame: npt.NDArray[Any], report: FrameReport | None = None) -> Self:
+        """The model after one k-means step on the grid points of one frame as recorded, shape (y, x).
+
+        The published symmetry method follows a sequence so (Wang et al., Microsc. Microanal. 27 (2021) 1454): the
+        projection stays, each centre becomes the mean of the points nearest to it, one without any stays. Invalid
+        points do not count; a blank or unreadable frame, or a model that does not follow, changes nothing.
+        """
+        if self.follow == "none":
+            return self
+        frame = self._checked(frame)
+        report = self.report(frame) if report is None else report
+        if not report.usable:
+            return self
+        whole = Tile(0, frame.shape[0], 0, frame.shape[1])
+        prepared, valid = self.prepare(frame, whole, report)
+        projected = self._project(*window_of(prepared, valid, whole, whole.grown(self.descriptor.halo)))
+        seen = valid[:: self.stride, :: self.stride]
+        rows = projected[seen]
+        field = self._field_of(frame.shape)
+        if field is not None:
+            y_px, x_px = _grid_places(whole, self.stride)
+            rows = field.flattened(rows, self.centers, y_px[seen.ravel()], x_px[seen.ravel()])
+        return self.with_centers(one_step(rows, self.centers)) if len(rows) else self
+
+    def with_centers(self, centers: npt.ArrayLike) -> Self:
+        """The same model around other centres, shape (class, component)."""
+        return replace(self, centers=np.array(centers, dtype=np.float64))
+
     # -------------------------------------------------------------------------------------- on disk
 
     @cached_property
@@ -241,12 +270,16 @@ class Model:
         padded, mask = window_of(prepared, valid, have, ends.grown(self.descriptor.halo))
         projected = self._project(padded, mask)
         rows = projected.reshape(-1, projected.shape[-1])
-        if self.field is None or self.field.shape_yx != tuple(shape_yx):
+        field = self._field_of(shape_yx)
+        if field is None:
             distances = squared_distances(rows, self.centers)
         else:
-            y_px, x_px = _grid_places(ends, self.stride)
-            distances = self.field.squared_distances(rows, self.centers, y_px, x_px)
+            distances = field.squared_distances(rows, self.centers, *_grid_places(ends, self.stride))
         return distances.reshape(*projected.shape[:2], self.n_clusters)
+
+    def _field_of(self, shape_yx: tuple[int, ...]) -> IntensityField | None:
+        """The field over frames of this shape."""
+        return self.field if self.field is not None and self.field.shape_yx == tuple(shape_yx) else None
 
     def _project(self, padded: Frame, mask: Mask) -> FeatureMap:
         if self.components is not None and isinstance(self.descriptor, Projecting):

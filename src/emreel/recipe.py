@@ -49,14 +49,15 @@ class ReduceStep:
 class ClusterStep:
     """[cluster] how the phases are found: a clusterer's name, and its own options.
 
-    ``n_clusters`` has no default: the user knows it, or gives -k. Ward and communities can find it.
+    ``n_clusters`` is the user's, or "auto" (or left out): found by the clusterer. kmeans cannot find it.
     ``intensity_field``: let the classes' intensities follow illumination and thickness over the frame, where that
     explains enough (`emreel.cluster.field`); for descriptors with a channel of their own for the intensity.
-    ``separate``: merge and split the classes of kmeans until none is a part of another (`emreel.cluster.separation`);
-    None: for descriptors whose features are clustered as they are (lattice), not for the published methods.
+    ``separate``: merge and split the K classes of cores or kmeans where one is a part of another
+    (`emreel.cluster.separation`); None: for descriptors whose features are clustered as they are (lattice), not for
+    the published methods.
     """
 
-    name: str = "kmeans"
+    name: str = "cores"
     n_clusters: int | Literal["auto"] | None = None
     intensity_field: bool = True
     separate: bool | None = None
@@ -201,9 +202,8 @@ def _check(recipe: Recipe) -> None:
     _integer("[reduce] n_components", recipe.reduce.n_components, 1, optional=True)
     _integer("[sample] frames", recipe.sample.frames, 1)
     _integer("[sample] points", recipe.sample.points, 1)
-    if recipe.cluster.n_clusters == "auto":
-        raise RecipeError("n_clusters = 'auto' is not built yet. Give the number of phases: -k 3.")
-    _integer("[cluster] n_clusters", recipe.cluster.n_clusters, 1, 253, optional=True)
+    if recipe.cluster.n_clusters != "auto":
+        _integer("[cluster] n_clusters", recipe.cluster.n_clusters, 1, 253, optional=True)
     try:
         check_fields(*split_name({"name": recipe.descriptor.name, **recipe.descriptor.fields}))
     except DescriptorError as error:

@@ -14,7 +14,7 @@ from emreel.descriptors.translation import TranslationSymmetry
 from emreel.fit import fit_model, suggest_recipe
 from emreel.label import label_stream
 from emreel.model import Model
-from emreel.recipe import DescriptorStep, Recipe, SampleStep
+from emreel.recipe import ClusterStep, DescriptorStep, Recipe, SampleStep
 from emreel.synthetic import AmorphousFront
 from emreel.testing import check_descriptor
 
@@ -25,8 +25,9 @@ RECIPE = Recipe(
         name="combined",
         fields={"parts": [{"name": "translation"}, {"name": "intensity"}]},
     ),
+    cluster=ClusterStep(name="kmeans", n_clusters=4),
     sample=SampleStep(frames=5, points=3000),
-).with_clusters(4)
+)
 
 
 def test_it_is_a_descriptor() -> None:

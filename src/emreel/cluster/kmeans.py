@@ -129,7 +129,7 @@ class MiniBatchKMeans:
             raise ClusterError(
                 f"got initial centres of shape {np.shape(self.init)}, wanted ({self.n_clusters}, {rows.shape[1]})."
             )
-        if self.n_clusters > 1 and (n_distinct := _count_distinct(rows, self.n_clusters)) < self.n_clusters:
+        if self.n_clusters > 1 and (n_distinct := count_distinct(rows, self.n_clusters)) < self.n_clusters:
             raise ClusterError(
                 f"got {n_distinct} distinct rows for {self.n_clusters} clusters; wanted at least as many rows as "
                 "clusters. Lower n_clusters (option -k), or sample more frames of a movie that is not constant."
@@ -228,7 +228,7 @@ def _largest_move(before: Centers, after: Centers) -> float:
     return math.sqrt(float(np.max(np.sum((after - before) ** 2, axis=1))))
 
 
-def _count_distinct(rows: Rows, enough: int) -> int:
+def count_distinct(rows: Rows, enough: int) -> int:
     """Number of distinct rows, counted up to ``enough``."""
     seen: set[bytes] = set()
     for row in rows + np.float32(0):

@@ -14,6 +14,7 @@ from emreel.cluster.kmeans import RunRound
 from emreel.names import Registry, did_you_mean
 
 BUILT_IN = {
+    "cores": "emreel.cluster.cores:CoreClusters",
     "kmeans": "emreel.cluster.kmeans:MiniBatchKMeans",
 }
 _REGISTRY = Registry(kind="clusterer", built_in=BUILT_IN, group="emreel.clusterers", error=ClusterError)

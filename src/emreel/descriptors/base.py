@@ -35,10 +35,15 @@ FeatureMap = npt.NDArray[np.float32]  # (y_grid, x_grid, feature)
 
 @dataclass(frozen=True)
 class Feature:
-    """One channel of a descriptor: a name that tells what it is, and its unit ("1" for a plain number)."""
+    """One channel of a descriptor: a name that tells what it is, and its unit ("1" for a plain number).
+
+    ``brightness``: it varies within a phase as well, with thickness and contamination, so that a small difference
+    in it alone makes no phase.
+    """
 
     name: str
     units: str = "1"
+    brightness: bool = False
 
 
 class Partial(Protocol):

@@ -95,7 +95,10 @@ class Combined:
         for part in self.parts:
             seen[part.name] = seen.get(part.name, 0) + 1
             number = "" if seen[part.name] == 1 else str(seen[part.name])
-            found += [Feature(f"{part.name}{number}.{feature.name}") for feature in part.features]
+            found += [
+                Feature(f"{part.name}{number}.{feature.name}", brightness=feature.brightness)
+                for feature in part.features
+            ]
         return tuple(found)
 
     def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:

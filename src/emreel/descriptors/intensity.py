@@ -57,7 +57,7 @@ class Intensity:
     """
 
     name: ClassVar[str] = "intensity"
-    features: ClassVar[tuple[Feature, ...]] = (Feature("log_counts"),)
+    features: ClassVar[tuple[Feature, ...]] = (Feature("log_counts", brightness=True),)
 
     sigma_px: float = PLAIN_SIGMA_PX
     stride: int = 4

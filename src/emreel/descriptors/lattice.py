@@ -141,7 +141,7 @@ class Lattice:
     def features(self) -> tuple[Feature, ...]:
         """One amplitude a g vector, then the intensity."""
         amplitudes = tuple(Feature(f"amplitude({gy:+.4f},{gx:+.4f})") for gy, gx in self.g_vectors)
-        return (*amplitudes, Feature("log_counts"))
+        return (*amplitudes, Feature("log_counts", brightness=True))
 
     @property
     def halo(self) -> int:

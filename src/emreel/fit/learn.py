@@ -5,7 +5,7 @@ Moments, seeds and sums come to the driver, never the rows. Neither workers nor 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,11 +17,13 @@ from emreel.cluster import (
     RESERVOIR_ROWS,
     CentroidSums,
     FixedPoint,
+    MiniBatchKMeans,
     Reservoir,
     ScatterSums,
     assign,
     canonical_order,
 )
+from emreel.cluster.cores import CoreClusters
 from emreel.cluster.field import IntensityField, Placed, learn_field
 from emreel.cluster.registry import InRounds, build_clusterer
 from emreel.cluster.separation import separate
@@ -41,8 +43,8 @@ N_COMPONENTS = 5
 WIDE_FEATURES = 1024
 #: Rows of the reservoir take at most so many bytes.
 RESERVOIR_BYTES = 2**27
-#: The feature that holds the intensity, by which a field is learned.
-INTENSITY_FEATURE = "log_counts"
+#: Share of the core points that count as steady.
+STEADY_SHARE = 0.5
 #: Classes whose order differs by less than this share of the largest are told apart by intensity.
 ORDER_STEP = 0.1
 
@@ -65,7 +67,7 @@ def learn_model(
     projected = rows.map(_project_part, mean, components)
     reservoir = _reservoir(projected, len(descriptor.features) if components is None else len(components))
     seeds, extra = np.ascontiguousarray(reservoir[:, :-N_EXTRA]), reservoir[:, -N_EXTRA:].astype(np.float64)
-    centers = _learn_centers(projected, seeds, recipe, init, _is_separated(recipe, descriptor))
+    centers = _learn_centers(rows, projected, seeds, recipe, init, _Projection(descriptor, mean, components))
     centers, field = _learn_field(seeds, extra, centers, recipe, descriptor, components, sample)
     if field is not None:
         seeds = field.flattened(seeds, centers, *_places(extra))
@@ -115,29 +117,50 @@ def _learn_projection(
     return pca.mean_, pca.components_
 
 
+@dataclass(frozen=True)
+class _Projection:
+    """From features to components, and which of their directions are brightness."""
+
+    descriptor: Descriptor
+    mean: npt.NDArray[np.float64]
+    components: npt.NDArray[np.float64] | None
+
+    def __call__(self, features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return project_rows(features, self.mean, self.components)
+
+    @property
+    def brightness(self) -> npt.NDArray[np.float64]:
+        """shape (brightness feature, component)."""
+        which = [i for i, feature in enumerate(self.descriptor.features) if feature.brightness]
+        kept = np.eye(len(self.descriptor.features)) if self.components is None else self.components
+        return np.ascontiguousarray(kept[:, which].T)
+
+
 def _learn_centers(
+    rows: engine.Parts,
     projected: engine.Parts,
     seeds: npt.NDArray[np.float32],
     recipe: Recipe,
     init: npt.ArrayLike | None,
-    separated: bool,
+    project: _Projection,
 ) -> Centers:
     """Centres of the classes, shape (class, component), each the nearest of some row."""
-    options: dict[str, Any] = dict(recipe.cluster.options)
     if init is not None:
-        if recipe.cluster.name != "kmeans":
-            raise FitError(f"got centres to start '{recipe.cluster.name}' from, which only kmeans can. Leave them out.")
-        options["init"] = np.asarray(init, dtype=np.float64)
-    n_clusters = recipe.cluster.n_clusters
-    assert n_clusters != "auto"
-    clusterer = build_clusterer(recipe.cluster.name, n_clusters, seed=recipe.seed, options=options)
+        options = {"init": np.asarray(init, dtype=np.float64)}
+        kmeans = MiniBatchKMeans(len(options["init"]), seed=recipe.seed, **options)  # type: ignore[arg-type]
+        return kmeans.fit_rounds(seeds, partial(projected.fold, _centroids_of)).cluster_centers_
+    wanted = None if recipe.cluster.n_clusters == "auto" else recipe.cluster.n_clusters
+    clusterer = build_clusterer(recipe.cluster.name, wanted, seed=recipe.seed, options=recipe.cluster.options)
     if isinstance(clusterer, InRounds):
         clusterer.fit_rounds(seeds, partial(projected.fold, _centroids_of))
-        centers = clusterer.cluster_centers_
-        if init is None and separated:  # not polished by k-means again, which would undo it
-            return separate(seeds, centers)
-        return centers
-    centers = clusterer.fit(seeds).cluster_centers_
+        found = clusterer.cluster_centers_
+        return separate(seeds, found) if _is_separated(recipe, project.descriptor) else found
+    if isinstance(clusterer, CoreClusters):
+        centers = clusterer.fit(project(_steady_rows(rows, project)), project.brightness).cluster_centers_
+        if wanted is not None and _is_separated(recipe, project.descriptor):
+            centers = separate(seeds, centers)
+    else:
+        centers = clusterer.fit(seeds).cluster_centers_
     if len(centers) > MOST_CLASSES:
         raise FitError(
             f"'{recipe.cluster.name}' found {len(centers)} classes, and labels hold {MOST_CLASSES}. "
@@ -148,7 +171,7 @@ def _learn_centers(
 
 
 def _is_separated(recipe: Recipe, descriptor: Descriptor) -> bool:
-    """Whether classes are merged and split: as the recipe says, else for features that are clustered as they are."""
+    """Whether K classes are merged and split: as the recipe says, else for features that are clustered as they are."""
     wanted = recipe.cluster.separate
     return bool(getattr(descriptor, "unprojected", False)) if wanted is None else wanted
 
@@ -167,19 +190,27 @@ def _learn_field(
     There is none without a channel of its own for the intensity, without another channel to tell the classes by,
     and for movies of several frame shapes.
     """
-    names = [feature.name for feature in descriptor.features]
+    bright = [i for i, feature in enumerate(descriptor.features) if feature.brightness]
     shapes = {(movie.sizes["y"], movie.sizes["x"]) for movie in sample.movies}
-    wanted = recipe.cluster.intensity_field and components is None and len(names) > 1 and len(shapes) == 1
-    if not wanted or names.count(INTENSITY_FEATURE) != 1:
+    wanted = recipe.cluster.intensity_field and components is None and len(descriptor.features) > 1
+    if not wanted or len(bright) != 1 or len(shapes) != 1:
         return centers, None
     y_px, x_px = _places(extra)
     placed = Placed(rows=rows, y_px=y_px, x_px=x_px, roughness=extra[:, EXTRA_COLUMNS.index("roughness")])
-    learned = learn_field(placed, centers, channel=names.index(INTENSITY_FEATURE), shape_yx=shapes.pop())
+    learned = learn_field(placed, centers, channel=bright[0], shape_yx=shapes.pop())
     return learned or (centers, None)
 
 
 def _places(extra: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     return extra[:, EXTRA_COLUMNS.index("y_px")], extra[:, EXTRA_COLUMNS.index("x_px")]
+
+
+def _steady_rows(rows: engine.Parts, project: _Projection) -> npt.NDArray[np.float32]:
+    """Mean features of the steadier half of the core points, shape (n, feature), in the order of their hashes."""
+    capacity = min(RESERVOIR_ROWS, RESERVOIR_BYTES // (4 * len(project.mean) + 4))
+    found: npt.NDArray[np.float32] = rows.fold(_core_reservoir_of, capacity).finish()
+    unrest = found[:, -1]
+    return np.ascontiguousarray(found[unrest <= np.quantile(unrest, STEADY_SHARE), :-1])
 
 
 def _reservoir(parts: engine.Parts, n_features: int) -> npt.NDArray[np.float32]:
@@ -216,6 +247,10 @@ def _flatten_part(part: Rows, field: IntensityField, centers: Centers) -> Rows:
 
 def _reservoir_of(part: Rows, capacity: int) -> Reservoir:
     return Reservoir.of(part.hashes, np.hstack([part.features, part.extra]), capacity)
+
+
+def _core_reservoir_of(part: Rows, capacity: int) -> Reservoir:
+    return Reservoir.of(part.core_hashes, np.hstack([part.mean_features, part.unrest[:, None]]), capacity)
 
 
 def _centroids_of(part: Rows, centers: npt.NDArray[np.float64], scale: FixedPoint) -> CentroidSums:

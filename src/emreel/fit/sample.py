@@ -34,6 +34,10 @@ P = TypeVar("P", bound=Any)
 PIECE_PX = 2048
 #: Features of one piece, and the rows of the whole sample, stay below so many bytes.
 PIECE_BYTES, ROWS_BYTES = 2**26, 2**28
+#: Points of the whole sample that are looked at for the cores of the phases.
+CORE_POINTS = 32_768
+#: Grid points on either side over which unrest is measured.
+UNREST_REACH = 2
 #: Frames that a descriptor is suggested from.
 SUGGEST_FRAMES = 12
 #: What the sample keeps of each row beside its features: for the classes' order, for the preview, for fields.
@@ -62,6 +66,9 @@ class Rows:
     features: npt.NDArray[np.float32]  # (n, feature)
     hashes: npt.NDArray[np.uint64]  # (n,)
     extra: npt.NDArray[np.float32]  # (n, 6): see EXTRA_COLUMNS
+    mean_features: npt.NDArray[np.float32]  # (m, feature): means over 3 x 3 grid points, at the m lowest hashes
+    unrest: npt.NDArray[np.float32]  # (m,): how much those differ around the point; small in the cores of phases
+    core_hashes: npt.NDArray[np.uint64]  # (m,)
 
 
 @dataclass(frozen=True)
@@ -73,29 +80,47 @@ class _Describe:
     ruler: Lattice
     shape_yx: tuple[int, int]
     n_points: int
+    n_core_points: int
     seed: int
 
     def __call__(self, pixels: npt.NDArray[Any], piece: Piece) -> Rows:
         have = piece.region(self.reach, self.shape_yx).tile
         prepared, valid = self.prepare(pixels[0], have, piece.report)
+        features = self._features(self.descriptor, prepared, valid, have, piece.tile)
+        order = self._order(features, prepared, valid, have, piece.tile)
+        ys, xs, hashes = self._points(piece, self.n_points)
+        stride = self.descriptor.stride
+        step = stride / self.ruler.stride
+        near_y = np.minimum(np.rint(ys * step).astype(int), order.shape[0] - 1)
+        near_x = np.minimum(np.rint(xs * step).astype(int), order.shape[1] - 1)
+        top, left = piece.tile.y0 - have.y0, piece.tile.x0 - have.x0
+        pixel = prepared[top + ys * stride, left + xs * stride]
+        rough = self._roughness(order[..., 1])[near_y, near_x]
+        places = piece.tile.y0 + ys * stride, piece.tile.x0 + xs * stride
+        extra = np.column_stack([order[near_y, near_x], pixel, rough, *places]).astype(np.float32)
+        mean, unrest = smooth_features(features)
+        core_ys, core_xs, core_hashes = self._points(piece, self.n_core_points)
+        return Rows(
+            features=features[ys, xs],
+            hashes=hashes,
+            extra=extra,
+            mean_features=mean[core_ys, core_xs],
+            unrest=unrest[core_ys, core_xs],
+            core_hashes=core_hashes,
+        )
+
+    def _points(
+        self, piece: Piece, n_points: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+        """Rows and columns of the piece's own grid that are among the frame's lowest hashes, and those hashes."""
         stride = self.descriptor.stride
         grid = grid_length(self.shape_yx[0], stride), grid_length(self.shape_yx[1], stride)
         seed = derive_seed(self.seed, piece.movie)
-        ys, xs = select_points(piece.frame, grid, self.n_points, seed)
+        ys, xs = select_points(piece.frame, grid, n_points, seed)
         rows, columns = piece.tile.grid_slices(stride)
         mine = (ys >= rows.start) & (ys < rows.stop) & (xs >= columns.start) & (xs < columns.stop)
         ys, xs = ys[mine], xs[mine]
-        features = self._features(self.descriptor, prepared, valid, have, piece.tile)
-        chosen = features[ys - rows.start, xs - columns.start]
-        order = self._order(features, prepared, valid, have, piece.tile)
-        step = stride / self.ruler.stride
-        near_y = np.minimum(np.rint((ys - rows.start) * step).astype(int), order.shape[0] - 1)
-        near_x = np.minimum(np.rint((xs - columns.start) * step).astype(int), order.shape[1] - 1)
-        pixel = prepared[ys * stride - have.y0, xs * stride - have.x0]
-        rough = self._roughness(order[..., 1])[near_y, near_x]
-        extra = np.column_stack([order[near_y, near_x], pixel, rough, ys * stride, xs * stride]).astype(np.float32)
-        hashes = point_hashes(piece.frame, grid, ys, xs, seed)
-        return Rows(np.ascontiguousarray(chosen), hashes, extra)
+        return ys - rows.start, xs - columns.start, point_hashes(piece.frame, grid, ys, xs, seed)
 
     @property
     def reach(self) -> int:
@@ -156,10 +181,11 @@ class Sample:
         """`Rows` of every piece, kept by the workers; fewer of them when a row is long."""
         n_features = len(descriptor.features)
         n_points = -(-min(recipe.sample.points, ROWS_BYTES // (4 * n_features)) // len(self.frames))
+        n_core_points = min(-(-CORE_POINTS // len(self.frames)), n_points)
         piece_px = _piece_px(descriptor.stride, n_features)
         groups = []
         for movie, pieces in self._by_movie(self.frames, piece_px):
-            task = _Describe(self.prepare, descriptor, ruler, _shape_yx(movie), n_points, recipe.seed)
+            task = _Describe(self.prepare, descriptor, ruler, _shape_yx(movie), n_points, n_core_points, recipe.seed)
             locate = partial(Piece.region, reach_px=task.reach, shape_yx=task.shape_yx)
             groups.append(engine.keep_regions(movie, pieces, locate, task))
         return engine.join_parts(groups)
@@ -181,6 +207,22 @@ class _OfPrepared:
 
     def __call__(self, pixels: npt.NDArray[Any], piece: Piece) -> Any:
         return self.of(*self.prepare(pixels[0], piece.tile, piece.report))
+
+
+def smooth_features(features: FeatureMap) -> tuple[FeatureMap, npt.NDArray[np.float32]]:
+    """Means over 3 x 3 grid points, and their unrest, shape (y_grid, x_grid).
+
+    Unrest is the squared change of the means over `UNREST_REACH` grid points to either side, along y and along x
+    together; the largest of 3 x 3 points. Beyond the edge the map goes on flat.
+    """
+    mean = ndimage.uniform_filter(features, (3, 3, 1), mode="nearest")
+    unrest = np.zeros(features.shape[:2], np.float32)
+    for axis in (0, 1):
+        places = np.arange(features.shape[axis])
+        ahead, behind = (np.clip(places + step, 0, places[-1]) for step in (UNREST_REACH, -UNREST_REACH))
+        change = np.take(mean, ahead, axis=axis) - np.take(mean, behind, axis=axis)
+        unrest += np.einsum("yxf,yxf->yx", change, change)
+    return mean, ndimage.maximum_filter(unrest, 3, mode="nearest")
 
 
 def take_sample(movies: Sequence[xr.DataArray], recipe: Recipe) -> Sample:
