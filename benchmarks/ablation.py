@@ -46,6 +46,10 @@ def _separated_kmeans(recipe: Recipe) -> Recipe:
     return replace(recipe, cluster=replace(recipe.cluster, name="kmeans", separate=True))
 
 
+def _alone(recipe: Recipe) -> Recipe:
+    return replace(recipe, refine=replace(recipe.refine, neighbours=False))
+
+
 def _nearest(recipe: Recipe) -> Recipe:
     return replace(recipe, refine=replace(recipe.refine, upsample="nearest"))
 
@@ -56,6 +60,7 @@ STEPS: dict[str, Callable[[Recipe], Recipe]] = {
     "merge and split": _unseparated,
     "cores, but k-means": _plain_kmeans,
     "cores, but k-means merged and split": _separated_kmeans,
+    "neighbours": _alone,
     "linear upsampling": _nearest,
 }
 
@@ -130,16 +135,21 @@ def _disturbed(frames: Frames, kind: Kind, seed: int) -> Frames:
 def score(movie: Generated, recipe: Recipe) -> dict[str, float]:
     """Accuracy under the best one-to-one naming of the labels, and the front's rms error, px."""
     model = fit_model(make_movie(movie.frames), recipe)
-    label = np.stack([model.label(frame) for frame in movie.frames])
+    found = [model.label_frame(frame) for frame in movie.frames]
+    label = np.stack([one.label for one in found])
     n = max(movie.n_clusters, int(movie.labels.max()) + 1)
     table = np.zeros((n, n), np.int64)
     known = label <= movie.n_clusters
     np.add.at(table, (label[known] - 1, movie.labels[known]), 1)
     mine, theirs = linear_sum_assignment(-table)
     scores = {"accuracy": float(table[mine, theirs].sum() / label.size)}
+    meaning = np.full(256, -1)
+    meaning[mine + 1] = theirs
+    soft = np.stack([one.membership for one in found]) / 255
+    right = meaning[soft.argmax(axis=1) + 1] == movie.labels[:, :: model.stride, :: model.stride]
+    said = np.abs(soft.max(axis=1) - 0.8) < 0.05
+    scores["right_where_08"] = float(right[said].mean()) if said.any() else float("nan")
     if movie.front_row is not None:
-        meaning = np.full(256, -1)
-        meaning[mine + 1] = theirs
         apart = [front_of(meaning[one]) - row for one, row in zip(label, movie.front_row, strict=True)]
         scores["front_rms_px"] = float(np.sqrt(np.mean(np.square(apart))))
     return scores
@@ -174,6 +184,8 @@ def summarise(rows: Sequence[Mapping[str, Any]], key: str) -> dict[str, tuple[fl
 
 
 def print_kind(name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    right = [row["right_where_08"] for row in rows if not row["without"]]
+    print(f"{name}: of points said to be 0.8, right per movie: {', '.join(f'{value:.2f}' for value in right)}")
     for key, unit in (("accuracy", ""), ("front_rms_px", " px")):
         if not any(key in row for row in rows):
             continue

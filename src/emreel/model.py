@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from dataclasses import field as entry_of
 from functools import cached_property
 from pathlib import Path
@@ -17,13 +17,13 @@ import numpy.typing as npt
 from emreel.cluster import membership, one_step, squared_distances
 from emreel.cluster.field import IntensityField
 from emreel.descriptors.base import Descriptor, FeatureMap, Frame, Mask, Projecting
-from emreel.descriptors.geometry import Tile, upsample_nearest, window_of
+from emreel.descriptors.geometry import Tile, grid_length, upsample_nearest, window_of
 from emreel.descriptors.registry import build_descriptor, describe_descriptor
 from emreel.movie import EmreelError
 from emreel.prepare import FrameReport, FrameSums, Prepare
 from emreel.provenance import Provenance, digest_of
 from emreel.reduce import project_rows
-from emreel.refine import upsample_scores
+from emreel.refine import Potts, upsample_scores
 
 SCHEMA = "emreel-model/1"
 INVALID, UNKNOWN = 254, 255
@@ -68,6 +68,8 @@ class Model:
     unknown_sq_distance : shape (class,); a grid point farther than this from its centre fits no class.
     counts : shape (class,), sample points that each class had at fit time.
     field : how the classes' intensities bend over frames of the fit's shape; None for not at all.
+    potts : how neighbours on the grid pull at each other's labels; None for not at all.
+    temperature : by which log posteriors are divided, so that memberships are as sure as they are right.
     follow : "none", or "step": the centres move by one k-means step a frame (`followed`) before it is labelled.
     """
 
@@ -80,6 +82,8 @@ class Model:
     unknown_sq_distance: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
     field: IntensityField | None = None
+    potts: Potts | None = None
+    temperature: float = 1.0
     upsample: str = "linear"
     follow: str = "none"
     pixel_size_nm: float | None = None
@@ -108,9 +112,14 @@ class Model:
     def reach(self) -> int:
         """Context that labelling needs around a tile, px.
 
-        The halo, the next grid point for upsampling, and the neighbours by which hot pixels are told.
+        The halo, the neighbours that pull at a label, the next grid point for upsampling, and the neighbours by which
+        hot pixels are told.
         """
-        return self.descriptor.halo + 2
+        return self.descriptor.halo + self._potts_reach_px + 2
+
+    @property
+    def _potts_reach_px(self) -> int:
+        return 0 if self.potts is None else self.potts.reach_points * self.stride
 
     def label(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Labels of one frame as recorded, shape (y, x): 1..K, 254 where data are invalid, 255 where unknown."""
@@ -121,8 +130,16 @@ class Model:
         frame = self._checked(frame)
         whole = Tile(0, frame.shape[0], 0, frame.shape[1])
         prepared, valid = self.prepare(frame, whole, self.report(frame))
-        distances = self._distances(prepared, valid, whole, whole, frame.shape)
-        return self._membership(distances)
+        scores, _ = self._scores(prepared, valid, whole, whole, frame.shape)
+        return self._membership(scores)
+
+    def scores_of(self, prepared: Frame, valid: Mask) -> npt.NDArray[np.float32]:
+        """Log posteriors of a prepared frame, up to a constant of the point, before the temperature.
+
+        prepared, valid : shape (y, x). Returns (y_grid, x_grid, class).
+        """
+        whole = Tile(0, prepared.shape[0], 0, prepared.shape[1])
+        return self._scores(prepared, valid, whole, whole, prepared.shape)[0]
 
     def report(self, frame: npt.NDArray[Any]) -> FrameReport:
         """What there is to say of a frame as recorded, shape (y, x): mean, status, dead lines."""
@@ -151,9 +168,9 @@ class Model:
             return FrameLabels(
                 np.full(tile.shape, INVALID, np.uint8), np.zeros((self.n_clusters, *grid_shape), np.uint8), shown
             )
-        distances = self._distances(prepared, valid, have, tile, shape_yx)
-        soft = self._membership(distances[: grid_shape[0], : grid_shape[1]])
-        label = self._upsample(distances, tile.shape)
+        scores, far = self._scores(prepared, valid, have, tile, shape_yx)
+        soft = self._membership(scores[: grid_shape[0], : grid_shape[1]])
+        label = self._upsample(scores, far, tile.shape)
         label[_deep_inside(~valid, self._invalid_depth, have, tile)] = INVALID
         return FrameLabels(label, np.rint(soft * 255).astype(np.uint8), shown)
 
@@ -262,19 +279,40 @@ class Model:
         """Pixels this deep inside dead data are labelled invalid; nearer ones take their neighbours' class."""
         return max(self.descriptor.halo // 4, 1)
 
+    def _scores(
+        self, prepared: Frame, valid: Mask, have: Tile, tile: Tile, shape_yx: tuple[int, int]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Log posteriors up to a constant of the point, (y_grid, x_grid, class), neighbours in mind.
+
+        And how far each point is from its nearest centre, over what is unknown; both with the next grid point beyond
+        the tile.
+        """
+        ends = Tile(tile.y0, min(tile.y1 + 1, shape_yx[0]), tile.x0, min(tile.x1 + 1, shape_yx[1]))
+        around = ends.grown(self._potts_reach_px, shape_yx)
+        distances = self._distances(prepared, valid, have, around, shape_yx)
+        nearest = distances.argmin(axis=2)
+        far = (distances.min(axis=2) / self.unknown_sq_distance[nearest]).astype(np.float32)
+        scores = np.float32(-0.5 / self.scatter) * distances
+        if self.potts is not None:
+            scores = self.potts(scores)
+        rows, columns = (
+            slice((first - start) // self.stride, (first - start) // self.stride + grid_length(n, self.stride))
+            for first, start, n in zip((ends.y0, ends.x0), (around.y0, around.x0), ends.shape, strict=True)
+        )
+        return scores[rows, columns], far[rows, columns]
+
     def _distances(
         self, prepared: Frame, valid: Mask, have: Tile, tile: Tile, shape_yx: tuple[int, int]
     ) -> npt.NDArray[np.float32]:
-        """Squared distances to the centres, (y_grid, x_grid, class), with the next grid point beyond the tile."""
-        ends = Tile(tile.y0, min(tile.y1 + 1, shape_yx[0]), tile.x0, min(tile.x1 + 1, shape_yx[1]))
-        padded, mask = window_of(prepared, valid, have, ends.grown(self.descriptor.halo))
+        """Squared distances of the tile's grid points to the centres, (y_grid, x_grid, class)."""
+        padded, mask = window_of(prepared, valid, have, tile.grown(self.descriptor.halo))
         projected = self._project(padded, mask)
         rows = projected.reshape(-1, projected.shape[-1])
         field = self._field_of(shape_yx)
         if field is None:
             distances = squared_distances(rows, self.centers)
         else:
-            distances = field.squared_distances(rows, self.centers, *_grid_places(ends, self.stride))
+            distances = field.squared_distances(rows, self.centers, *_grid_places(tile, self.stride))
         return distances.reshape(*projected.shape[:2], self.n_clusters)
 
     def _field_of(self, shape_yx: tuple[int, ...]) -> IntensityField | None:
@@ -288,18 +326,18 @@ class Model:
         rows = project_rows(features.reshape(-1, features.shape[-1]), self.mean, self.components)
         return rows.reshape(*features.shape[:2], -1)
 
-    def _membership(self, distances: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        rows = membership(distances.reshape(-1, self.n_clusters), self.scatter)
-        soft = rows.reshape(*distances.shape[:2], self.n_clusters)
+    def _membership(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        rows = membership(-scores.reshape(-1, self.n_clusters), self.temperature / 2)
+        soft = rows.reshape(*scores.shape[:2], self.n_clusters)
         return np.ascontiguousarray(np.moveaxis(soft, 2, 0))
 
-    def _upsample(self, distances: npt.NDArray[np.float32], shape_yx: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        nearest = distances.argmin(axis=2)
-        far = (distances.min(axis=2) / self.unknown_sq_distance[nearest]).astype(np.float32)
+    def _upsample(
+        self, scores: npt.NDArray[np.float32], far: npt.NDArray[np.float32], shape_yx: tuple[int, int]
+    ) -> npt.NDArray[np.uint8]:
         if self.upsample == "nearest":
-            label = np.where(far > 1, UNKNOWN, nearest + 1).astype(np.uint8)
+            label = np.where(far > 1, UNKNOWN, scores.argmax(axis=2) + 1).astype(np.uint8)
             return upsample_nearest(label, self.stride, shape_yx)
-        return upsample_scores(-distances, self.stride, shape_yx, far)
+        return upsample_scores(scores, self.stride, shape_yx, far)
 
     def _checked(self, frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
         frame = np.asarray(frame)
@@ -328,7 +366,11 @@ class Model:
             "field": None
             if self.field is None
             else {"channel": self.field.channel, "shape_yx": list(self.field.shape_yx)},
-            "refine": {"upsample": self.upsample},
+            "refine": {
+                "upsample": self.upsample,
+                "temperature": self.temperature,
+                "potts": None if self.potts is None else asdict(self.potts),
+            },
             "time": {"follow": self.follow},
             "scatter": self.scatter,
             "pixel_size_nm": self.pixel_size_nm,
@@ -358,6 +400,8 @@ class Model:
             counts=arrays["counts"],
             field=_field_of(head["field"], arrays),
             upsample=str(head["refine"]["upsample"]),
+            temperature=float(head["refine"]["temperature"]),
+            potts=None if head["refine"]["potts"] is None else Potts(**head["refine"]["potts"]),
             follow=str(head["time"]["follow"]),
             pixel_size_nm=head["pixel_size_nm"],
             label_names=tuple(label["name"] for label in head["labels"]),

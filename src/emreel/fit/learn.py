@@ -27,13 +27,15 @@ from emreel.cluster.cores import CoreClusters
 from emreel.cluster.field import IntensityField, Placed, learn_field
 from emreel.cluster.registry import InRounds, build_clusterer
 from emreel.cluster.separation import separate
-from emreel.descriptors.base import Descriptor
+from emreel.descriptors.base import Descriptor, Frame, Mask
+from emreel.descriptors.lattice import PLAIN_PERIOD_PX, Lattice
 from emreel.fit.errors import FitError
 from emreel.fit.sample import EXTRA_COLUMNS, Rows, Sample
 from emreel.model import MOST_CLASSES, Model
 from emreel.provenance import Provenance, canonical_json, describe_movie, movie_digest
 from emreel.recipe import Recipe
 from emreel.reduce import PCA, Moments, project_rows
+from emreel.refine import EdgeMargins, Potts
 
 Centers = npt.NDArray[np.float64]
 N_EXTRA = len(EXTRA_COLUMNS)
@@ -55,8 +57,11 @@ def learn_model(
     descriptor: Descriptor,
     sample: Sample,
     init: npt.ArrayLike | None = None,
+    ruler: Lattice | None = None,
 ) -> Model:
     """The model of the rows of a sample; ``init`` are centres to start from, shape (class, component).
+
+    ``ruler`` tells the movie's lattice period, by which lengths of the recipe count.
 
     Raises
     ------
@@ -78,7 +83,7 @@ def learn_model(
     within = projected.fold(_scatter_of, centers, FixedPoint.of_rows(seeds))
     scatter = within.finish()
     low, high = np.percentile(extra[:, 2], [0.5, 99.5])
-    return Model(
+    model = Model(
         descriptor=descriptor,
         prepare=replace(sample.prepare, display_range=(float(low), float(high))),
         mean=mean,
@@ -88,6 +93,7 @@ def learn_model(
         unknown_sq_distance=np.asarray(scatter.thresholds_sq),
         counts=within.counts,
         field=field,
+        potts=_potts_of(recipe, descriptor, ruler),
         upsample=recipe.refine.upsample,
         follow=recipe.time.follow,
         pixel_size_nm=sample.pixel_size_nm,
@@ -96,6 +102,7 @@ def learn_model(
             movies=tuple(describe_movie(movie, movie_digest(movie)) for movie in sample.movies),
         ),
     )
+    return replace(model, temperature=_temperature_of(model, recipe, sample, ruler))
 
 
 def _learn_projection(
@@ -170,6 +177,25 @@ def _learn_centers(
     return centers[np.unique(nearest)]
 
 
+def _potts_of(recipe: Recipe, descriptor: Descriptor, ruler: Lattice | None) -> Potts | None:
+    """How neighbours pull at labels: as the recipe says, else for features that are clustered as they are."""
+    wanted = recipe.refine.neighbours
+    if wanted is None:
+        wanted = getattr(descriptor, "unprojected", False)
+    if not wanted or recipe.refine.coupling == 0:
+        return None
+    period_px = PLAIN_PERIOD_PX if ruler is None else ruler.period_px
+    sigma_points = float(recipe.refine.reach_periods) * period_px / descriptor.stride
+    return Potts(coupling=float(recipe.refine.coupling), sigma_points=sigma_points)
+
+
+def _temperature_of(model: Model, recipe: Recipe, sample: Sample, ruler: Lattice | None) -> float:
+    if recipe.refine.temperature is not None:
+        return float(recipe.refine.temperature)
+    period_px = PLAIN_PERIOD_PX if ruler is None else ruler.period_px
+    return sample.fold(partial(_edge_margins_of, model)).temperature(period_px, model.stride)
+
+
 def _is_separated(recipe: Recipe, descriptor: Descriptor) -> bool:
     """Whether K classes are merged and split: as the recipe says, else for features that are clustered as they are."""
     wanted = recipe.cluster.separate
@@ -231,6 +257,10 @@ def _canonical_order(
     order, intensity = measures.T
     step = ORDER_STEP * max(order.max(), 1e-12)
     return canonical_order(np.rint(order / step), intensity)
+
+
+def _edge_margins_of(model: Model, frame: Frame, valid: Mask) -> EdgeMargins:
+    return EdgeMargins.of(model.scores_of(frame, valid), valid[:: model.stride, :: model.stride])
 
 
 def _moments_of(part: Rows) -> Moments:
