@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import field as entry_of
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -14,16 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from emreel.cluster import membership, one_step, squared_distances
+from emreel.cluster.field import IntensityField
 from emreel.descriptors.base import Descriptor, FeatureMap, Frame, Mask, Projecting
-from emreel.descriptors.geometry import Tile, upsample_nearest, window_of
+from emreel.descriptors.geometry import Tile, grid_length, upsample_nearest, window_of
 from emreel.descriptors.registry import build_descriptor, describe_descriptor
 from emreel.movie import EmreelError
 from emreel.prepare import FrameReport, FrameSums, Prepare
 from emreel.provenance import Provenance, digest_of
 from emreel.reduce import project_rows
-from emreel.refine import upsample_scores
+from emreel.refine import Potts, upsample_scores
 
-SCHEMA = "emreel-model/1"
+SCHEMA = "emreel-model/2"
 INVALID, UNKNOWN = 254, 255
 #: Labels 1 to 253 are classes.
 MOST_CLASSES = 253
@@ -65,6 +67,9 @@ class Model:
     scatter : pooled variance of a class around its centre, one number for every direction.
     unknown_sq_distance : shape (class,); a grid point farther than this from its centre fits no class.
     counts : shape (class,), sample points that each class had at fit time.
+    field : how the classes' intensities bend over frames of the fit's shape; None for not at all.
+    potts : how neighbours on the grid pull at each other's labels; None for not at all.
+    temperature : by which log posteriors are divided, so that memberships are as sure as they are right.
     follow : "none", or "step": the centres move by one k-means step a frame (`followed`) before it is labelled.
     """
 
@@ -76,12 +81,15 @@ class Model:
     scatter: float
     unknown_sq_distance: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
+    field: IntensityField | None = None
+    potts: Potts | None = None
+    temperature: float = 1.0
     upsample: str = "linear"
     follow: str = "none"
     pixel_size_nm: float | None = None
     label_names: tuple[str, ...] = ()
     label_colors: tuple[str, ...] = ()
-    provenance: Provenance = field(default_factory=Provenance)
+    provenance: Provenance = entry_of(default_factory=Provenance)
 
     def __post_init__(self) -> None:
         if not self.label_names:
@@ -104,9 +112,14 @@ class Model:
     def reach(self) -> int:
         """Context that labelling needs around a tile, px.
 
-        The halo, the next grid point for upsampling, and the neighbours by which hot pixels are told.
+        The halo, the neighbours that pull at a label, the next grid point for upsampling, and the neighbours by which
+        hot pixels are told.
         """
-        return self.descriptor.halo + 2
+        return self.descriptor.halo + self._potts_reach_px + 2
+
+    @property
+    def _potts_reach_px(self) -> int:
+        return 0 if self.potts is None else self.potts.reach_points * self.stride
 
     def label(self, frame: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         """Labels of one frame as recorded, shape (y, x): 1..K, 254 where data are invalid, 255 where unknown."""
@@ -117,8 +130,16 @@ class Model:
         frame = self._checked(frame)
         whole = Tile(0, frame.shape[0], 0, frame.shape[1])
         prepared, valid = self.prepare(frame, whole, self.report(frame))
-        distances = self._distances(prepared, valid, whole, whole, frame.shape)
-        return self._membership(distances)
+        scores, _ = self._scores(prepared, valid, whole, whole, frame.shape)
+        return self._membership(scores)
+
+    def scores_of(self, prepared: Frame, valid: Mask) -> npt.NDArray[np.float32]:
+        """Log posteriors of a prepared frame, up to a constant of the point, before the temperature.
+
+        prepared, valid : shape (y, x). Returns (y_grid, x_grid, class).
+        """
+        whole = Tile(0, prepared.shape[0], 0, prepared.shape[1])
+        return self._scores(prepared, valid, whole, whole, prepared.shape)[0]
 
     def report(self, frame: npt.NDArray[Any]) -> FrameReport:
         """What there is to say of a frame as recorded, shape (y, x): mean, status, dead lines."""
@@ -147,9 +168,9 @@ class Model:
             return FrameLabels(
                 np.full(tile.shape, INVALID, np.uint8), np.zeros((self.n_clusters, *grid_shape), np.uint8), shown
             )
-        distances = self._distances(prepared, valid, have, tile, shape_yx)
-        soft = self._membership(distances[: grid_shape[0], : grid_shape[1]])
-        label = self._upsample(distances, tile.shape)
+        scores, far = self._scores(prepared, valid, have, tile, shape_yx)
+        soft = self._membership(scores[: grid_shape[0], : grid_shape[1]])
+        label = self._upsample(scores, far, tile.shape)
         label[_deep_inside(~valid, self._invalid_depth, have, tile)] = INVALID
         return FrameLabels(label, np.rint(soft * 255).astype(np.uint8), shown)
 
@@ -169,7 +190,12 @@ class Model:
         whole = Tile(0, frame.shape[0], 0, frame.shape[1])
         prepared, valid = self.prepare(frame, whole, report)
         projected = self._project(*window_of(prepared, valid, whole, whole.grown(self.descriptor.halo)))
-        rows = projected[valid[:: self.stride, :: self.stride]]
+        seen = valid[:: self.stride, :: self.stride]
+        rows = projected[seen]
+        field = self._field_of(frame.shape)
+        if field is not None:
+            y_px, x_px = _grid_places(whole, self.stride)
+            rows = field.flattened(rows, self.centers, y_px[seen.ravel()], x_px[seen.ravel()])
         return self.with_centers(one_step(rows, self.centers)) if len(rows) else self
 
     def with_centers(self, centers: npt.ArrayLike) -> Self:
@@ -255,16 +281,45 @@ class Model:
         """Pixels this deep inside dead data are labelled invalid; nearer ones take their neighbours' class."""
         return max(self.descriptor.halo // 4, 1)
 
+    def _scores(
+        self, prepared: Frame, valid: Mask, have: Tile, tile: Tile, shape_yx: tuple[int, int]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Log posteriors up to a constant of the point, (y_grid, x_grid, class), neighbours in mind.
+
+        And how far each point is from its nearest centre, over what is unknown; both with the next grid point beyond
+        the tile.
+        """
+        ends = Tile(tile.y0, min(tile.y1 + 1, shape_yx[0]), tile.x0, min(tile.x1 + 1, shape_yx[1]))
+        around = ends.grown(self._potts_reach_px, shape_yx)
+        distances = self._distances(prepared, valid, have, around, shape_yx)
+        nearest = distances.argmin(axis=2)
+        far = (distances.min(axis=2) / self.unknown_sq_distance[nearest]).astype(np.float32)
+        scores = np.float32(-0.5 / self.scatter) * distances
+        if self.potts is not None:
+            scores = self.potts(scores)
+        rows, columns = (
+            slice((first - start) // self.stride, (first - start) // self.stride + grid_length(n, self.stride))
+            for first, start, n in zip((ends.y0, ends.x0), (around.y0, around.x0), ends.shape, strict=True)
+        )
+        return scores[rows, columns], far[rows, columns]
+
     def _distances(
         self, prepared: Frame, valid: Mask, have: Tile, tile: Tile, shape_yx: tuple[int, int]
     ) -> npt.NDArray[np.float32]:
-        """Squared distances to the centres, (y_grid, x_grid, class), with the next grid point beyond the tile."""
-        ends = Tile(tile.y0, min(tile.y1 + 1, shape_yx[0]), tile.x0, min(tile.x1 + 1, shape_yx[1]))
-        padded, mask = window_of(prepared, valid, have, ends.grown(self.descriptor.halo))
+        """Squared distances of the tile's grid points to the centres, (y_grid, x_grid, class)."""
+        padded, mask = window_of(prepared, valid, have, tile.grown(self.descriptor.halo))
         projected = self._project(padded, mask)
         rows = projected.reshape(-1, projected.shape[-1])
-        distances = squared_distances(rows, self.centers)
+        field = self._field_of(shape_yx)
+        if field is None:
+            distances = squared_distances(rows, self.centers)
+        else:
+            distances = field.squared_distances(rows, self.centers, *_grid_places(tile, self.stride))
         return distances.reshape(*projected.shape[:2], self.n_clusters)
+
+    def _field_of(self, shape_yx: tuple[int, ...]) -> IntensityField | None:
+        """The field over frames of this shape."""
+        return self.field if self.field is not None and self.field.shape_yx == tuple(shape_yx) else None
 
     def _project(self, padded: Frame, mask: Mask) -> FeatureMap:
         if self.components is not None and isinstance(self.descriptor, Projecting):
@@ -273,18 +328,18 @@ class Model:
         rows = project_rows(features.reshape(-1, features.shape[-1]), self.mean, self.components)
         return rows.reshape(*features.shape[:2], -1)
 
-    def _membership(self, distances: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        rows = membership(distances.reshape(-1, self.n_clusters), self.scatter)
-        soft = rows.reshape(*distances.shape[:2], self.n_clusters)
+    def _membership(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        rows = membership(-scores.reshape(-1, self.n_clusters), self.temperature / 2)
+        soft = rows.reshape(*scores.shape[:2], self.n_clusters)
         return np.ascontiguousarray(np.moveaxis(soft, 2, 0))
 
-    def _upsample(self, distances: npt.NDArray[np.float32], shape_yx: tuple[int, int]) -> npt.NDArray[np.uint8]:
-        nearest = distances.argmin(axis=2)
-        far = (distances.min(axis=2) / self.unknown_sq_distance[nearest]).astype(np.float32)
+    def _upsample(
+        self, scores: npt.NDArray[np.float32], far: npt.NDArray[np.float32], shape_yx: tuple[int, int]
+    ) -> npt.NDArray[np.uint8]:
         if self.upsample == "nearest":
-            label = np.where(far > 1, UNKNOWN, nearest + 1).astype(np.uint8)
+            label = np.where(far > 1, UNKNOWN, scores.argmax(axis=2) + 1).astype(np.uint8)
             return upsample_nearest(label, self.stride, shape_yx)
-        return upsample_scores(-distances, self.stride, shape_yx, far)
+        return upsample_scores(scores, self.stride, shape_yx, far)
 
     def _checked(self, frame: npt.NDArray[Any]) -> npt.NDArray[Any]:
         frame = np.asarray(frame)
@@ -301,6 +356,8 @@ class Model:
         }
         if self.components is not None:
             arrays["components"] = self.components
+        if self.field is not None:
+            arrays["field"] = self.field.coefficients
         return arrays
 
     def _description(self, *, with_names: bool = True) -> dict[str, Any]:
@@ -308,7 +365,14 @@ class Model:
             "descriptor": describe_descriptor(self.descriptor),
             "features": [{"name": feature.name, "units": feature.units} for feature in self.descriptor.features],
             "prepare": {entry.name: getattr(self.prepare, entry.name) for entry in fields(self.prepare)},
-            "refine": {"upsample": self.upsample},
+            "field": None
+            if self.field is None
+            else {"channel": self.field.channel, "shape_yx": list(self.field.shape_yx)},
+            "refine": {
+                "upsample": self.upsample,
+                "temperature": self.temperature,
+                "potts": None if self.potts is None else asdict(self.potts),
+            },
             "time": {"follow": self.follow},
             "scatter": self.scatter,
             "pixel_size_nm": self.pixel_size_nm,
@@ -336,13 +400,31 @@ class Model:
             scatter=float(head["scatter"]),
             unknown_sq_distance=arrays["unknown_sq_distance"],
             counts=arrays["counts"],
+            field=_field_of(head["field"], arrays),
             upsample=str(head["refine"]["upsample"]),
+            temperature=float(head["refine"]["temperature"]),
+            potts=None if head["refine"]["potts"] is None else Potts(**head["refine"]["potts"]),
             follow=str(head["time"]["follow"]),
             pixel_size_nm=head["pixel_size_nm"],
             label_names=tuple(label["name"] for label in head["labels"]),
             label_colors=tuple(label["color"] for label in head["labels"]),
             provenance=Provenance.from_dict(head["provenance"]),
         )
+
+
+def _field_of(described: Mapping[str, Any] | None, arrays: Mapping[str, npt.NDArray[Any]]) -> IntensityField | None:
+    if described is None:
+        return None
+    height, width = described["shape_yx"]
+    return IntensityField(
+        coefficients=arrays["field"], channel=int(described["channel"]), shape_yx=(int(height), int(width))
+    )
+
+
+def _grid_places(tile: Tile, stride: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Where the tile's grid points lie in the frame, px, row by row."""
+    y, x = np.mgrid[tile.y0 : tile.y1 : stride, tile.x0 : tile.x1 : stride].astype(np.float64)
+    return y.ravel(), x.ravel()
 
 
 def _cut(array: npt.NDArray[Any], have: Tile, tile: Tile) -> npt.NDArray[Any]:

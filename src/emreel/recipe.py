@@ -50,18 +50,36 @@ class ClusterStep:
     """[cluster] how the phases are found: a clusterer's name, and its own options.
 
     ``n_clusters`` is the user's, or "auto" (or left out): found by the clusterer. kmeans cannot find it.
+    ``intensity_field``: let the classes' intensities follow illumination and thickness over the frame, where that
+    explains enough (`emreel.cluster.field`); for descriptors with a channel of their own for the intensity.
+    ``separate``: merge and split the K classes of cores or kmeans where one is a part of another
+    (`emreel.cluster.separation`); None: for descriptors whose features are clustered as they are (lattice), not for
+    the published methods.
     """
 
     name: str = "cores"
     n_clusters: int | Literal["auto"] | None = None
+    intensity_field: bool = True
+    separate: bool | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RefineStep:
-    """[refine] how grid labels become pixel labels: "linear" scores or the "nearest" grid point."""
+    """[refine] how grid labels become pixel labels.
+
+    ``upsample`` : "linear" scores or the "nearest" grid point. ``neighbours`` : neighbouring points pull at each
+    other's labels (`emreel.refine.Potts`) with ``coupling``, the log odds where all agree, over ``reach_periods``, the
+    Gaussian's sigma in lattice periods; left out: for descriptors whose features are clustered as they are (lattice).
+    ``temperature`` : log posteriors are divided by it, so that memberships are as sure as they are right; left out:
+    learned from the edges of the movie's own labels (`emreel.refine.EdgeMargins`).
+    """
 
     upsample: Literal["linear", "nearest"] = "linear"
+    neighbours: bool | None = None
+    coupling: float = 4.0
+    reach_periods: float = 1.0
+    temperature: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,11 +223,25 @@ def _check(recipe: Recipe) -> None:
         check_options(recipe.cluster.name, recipe.cluster.options)
     except ClusterError as error:
         raise RecipeError(f"[cluster] {error}") from None
+    if recipe.refine.neighbours not in (None, True, False):
+        raise RecipeError(f"[refine] neighbours is true or false, got {recipe.refine.neighbours!r}.")
+    for key, least in (("coupling", 0.0), ("reach_periods", 0.1), ("temperature", 0.1)):
+        if getattr(recipe.refine, key) is not None or key != "temperature":
+            _number(f"[refine] {key}", getattr(recipe.refine, key), least)
     _one_of("[refine] upsample", recipe.refine.upsample, ("linear", "nearest"))
     _one_of("[time] follow", recipe.time.follow, ("none", "step"))
+    if recipe.cluster.separate not in (None, True, False):
+        raise RecipeError(f"[cluster] separate is true or false, got {recipe.cluster.separate!r}.")
+    if not isinstance(recipe.cluster.intensity_field, bool):
+        raise RecipeError(f"[cluster] intensity_field is true or false, got {recipe.cluster.intensity_field!r}.")
     for key in ("gain", "repair"):
         if not isinstance(getattr(recipe.prepare, key), bool):
             raise RecipeError(f"[prepare] {key} is true or false, got {getattr(recipe.prepare, key)!r}.")
+
+
+def _number(name: str, value: Any, least: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < math.inf:
+        raise RecipeError(f"{name} must be a number of at least {least:g}, got {value!r}.")
 
 
 def _one_of(name: str, value: Any, choices: tuple[str, ...]) -> None:

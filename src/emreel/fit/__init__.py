@@ -63,7 +63,7 @@ def fit_model(
     progress(StageStarted("describe"))
     rows = sample.describe(descriptor, ruler, recipe)
     progress(StageStarted("cluster"))
-    return learn_model(rows, recipe, descriptor, sample, centers)
+    return learn_model(rows, recipe, descriptor, sample, centers, ruler)
 
 
 def suggest_recipe(movie: object, recipe: Recipe | None = None) -> Recipe:

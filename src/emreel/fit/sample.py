@@ -42,6 +42,10 @@ CORE_POINTS = 32_768
 UNREST_REACH = 2
 #: Frames that a descriptor is suggested from.
 SUGGEST_FRAMES = 12
+#: What the sample keeps of each row beside its features: for the classes' order, for the preview, for fields.
+EXTRA_COLUMNS = ("order", "intensity", "pixel", "roughness", "y_px", "x_px")
+#: A row's surroundings, lattice periods: far enough that no smoothing carries an edge over them.
+SURROUNDINGS_PERIODS = 1.5
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Rows:
 
     features: npt.NDArray[np.float32]  # (n, feature)
     hashes: npt.NDArray[np.uint64]  # (n,)
-    extra: npt.NDArray[np.float32]  # (n, 3): lattice order, intensity, pixel
+    extra: npt.NDArray[np.float32]  # (n, 6): see EXTRA_COLUMNS
     mean_features: npt.NDArray[np.float32]  # (m, feature): means over 3 x 3 grid points, at the m lowest hashes
     unrest: npt.NDArray[np.float32]  # (m,): how much those differ around the point; small in the cores of phases
     core_hashes: npt.NDArray[np.uint64]  # (m,)
@@ -93,7 +97,9 @@ class _Describe:
         near_x = np.minimum(np.rint(xs * step).astype(int), order.shape[1] - 1)
         top, left = piece.tile.y0 - have.y0, piece.tile.x0 - have.x0
         pixel = prepared[top + ys * stride, left + xs * stride]
-        extra = np.column_stack([order[near_y, near_x], pixel]).astype(np.float32)
+        rough = self._roughness(order[..., 1])[near_y, near_x]
+        places = piece.tile.y0 + ys * stride, piece.tile.x0 + xs * stride
+        extra = np.column_stack([order[near_y, near_x], pixel, rough, *places]).astype(np.float32)
         mean, unrest = smooth_features(features)
         core_ys, core_xs, core_hashes = self._points(piece, self.n_core_points)
         return Rows(
@@ -125,6 +131,15 @@ class _Describe:
     def _features(self, descriptor: Descriptor, prepared: Frame, valid: Mask, have: Tile, tile: Tile) -> FeatureMap:
         padded, mask = window_of(prepared, valid, have, tile.grown(descriptor.halo))
         return descriptor(padded, mask)
+
+    def _roughness(self, intensity: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Range of the intensity in the surroundings of each point."""
+        radius = int(np.ceil(SURROUNDINGS_PERIODS * self.ruler.period_px / self.ruler.stride))
+        size = 2 * radius + 1
+        rough: npt.NDArray[np.float32] = ndimage.maximum_filter(intensity, size) - ndimage.minimum_filter(
+            intensity, size
+        )
+        return rough
 
     def _order(
         self, features: FeatureMap, prepared: Frame, valid: Mask, have: Tile, tile: Tile

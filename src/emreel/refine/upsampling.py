@@ -7,14 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from emreel.descriptors.geometry import grid_length
-from emreel.movie import EmreelError
+from emreel.refine.errors import RefineError
 
 UNKNOWN = 255
 MAX_CLASSES = 253
-
-
-class RefineError(EmreelError, ValueError):
-    """The score maps cannot be brought to the frame's pixels."""
 
 
 def upsample_scores(

@@ -1,0 +1,8 @@
+"""From scores on the grid to labels on the pixels: neighbours in mind, then upsampled."""
+
+from emreel.refine.calibration import EdgeMargins
+from emreel.refine.errors import RefineError
+from emreel.refine.potts import Potts
+from emreel.refine.upsampling import MAX_CLASSES, UNKNOWN, upsample_scores
+
+__all__ = ["MAX_CLASSES", "UNKNOWN", "EdgeMargins", "Potts", "RefineError", "upsample_scores"]
