@@ -25,8 +25,8 @@ class Picture:
     recipe: str = ""
 
 
-def _kmeans(descriptor: str) -> str:
-    return f'[descriptor]\nname = "{descriptor}"\n[cluster]\nname = "kmeans"\n'
+def _method(descriptor: str) -> str:
+    return f'[descriptor]\nname = "{descriptor}"\n'
 
 
 _CU, _ALLOY = "cu_grain_boundary_nb.png", "high_entropy_alloy.npy"
@@ -39,11 +39,11 @@ PICTURES = {
     "perovskite": Picture("perovskite_interface_adf.jpg", 2, "two layers, interface at 70 % of the height"),
     "hrtem_holes": Picture("hrtem_holes_screenshot.tif", 2, "two smooth ovals against crystal"),
     "cu_video_frame": Picture("cu_video_frame0_nb.png", 2, "an inclined plate against the matrix"),
-    "cu_boundary_rotation": Picture(_CU, 2, "boundary core against both grains", _kmeans("rotation")),
-    "cu_boundary_reflection": Picture(_CU, 2, "the two grains", _kmeans("reflection")),
-    "alloy_reflection": Picture(_ALLOY, 2, "three clean stripes", _kmeans("reflection")),
-    "alloy_spectrum": Picture(_ALLOY, 3, "stripes, fringe patch, matrix", _kmeans("spectrum")),
-    "alloy_translation": Picture(_ALLOY, 2, "stripes and fringe patch, matrix", _kmeans("translation")),
+    "cu_boundary_rotation": Picture(_CU, 2, "boundary core against both grains", _method("rotation")),
+    "cu_boundary_reflection": Picture(_CU, 2, "the two grains", _method("reflection")),
+    "alloy_reflection": Picture(_ALLOY, 2, "three clean stripes", _method("reflection")),
+    "alloy_spectrum": Picture(_ALLOY, 3, "stripes, fringe patch, matrix", _method("spectrum")),
+    "alloy_translation": Picture(_ALLOY, 2, "stripes and fringe patch, matrix", _method("translation")),
 }
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.data import ROOT, require_data
-from emreel.recipe import ClusterStep, DescriptorStep, Recipe
+from emreel.recipe import DescriptorStep, Recipe
 from emreel.result import open_result
 
 #: Movies, and the number of phases that the user gives. Grains are identities, so grain_growth waits for its own path.
@@ -31,34 +31,18 @@ MOVIES = {"front_lfo_sto": 4, "nasty_front": 4, "twin_lamella": 3, "order_disord
 WANTED = {"front_lfo_sto": (0.95, 0.93, 3.0), "twin_lamella": (0.95, 0.0, None), "order_disorder": (0.96, 0.0, None)}
 
 
-def _method(name: str, clusterer: str = "kmeans") -> Recipe:
-    return Recipe(descriptor=DescriptorStep(name=name), cluster=ClusterStep(name=clusterer))
+#: The published methods, each with its own clusterer; and with brightness beside it, since two layers without a
+#: lattice differ in nothing else. Chips are told by brightness already.
+PUBLISHED = ("translation", "rotation", "reflection", "glide", "spectrum", "gabor", "radon")
 
 
-def _with_intensity(name: str, clusterer: str = "kmeans") -> Recipe:
+def _beside_intensity(name: str) -> Recipe:
     parts = [{"name": name}, {"name": "intensity"}]
-    descriptor = DescriptorStep(name="combined", fields={"parts": parts})
-    return Recipe(descriptor=descriptor, cluster=ClusterStep(name=clusterer))
+    return Recipe(descriptor=DescriptorStep(name="combined", fields={"parts": parts}))
 
 
-#: The published methods, each with the clusterer that it was published with, and with brightness beside it: two layers
-#: without a lattice differ in nothing else. Chips are told by brightness already.
-PUBLISHED = {
-    "translation": "kmeans",
-    "rotation": "kmeans",
-    "reflection": "kmeans",
-    "glide": "kmeans",
-    "spectrum": "kmeans",
-    "gabor": "kmeans",
-    "radon": "ward",
-}
-RECIPES = {
-    "lattice": Recipe(),
-    "intensity": _method("intensity"),
-    **{name: _method(name, clusterer) for name, clusterer in PUBLISHED.items()},
-    "chips": _method("chips", "communities"),
-    **{f"{name}+intensity": _with_intensity(name, clusterer) for name, clusterer in PUBLISHED.items()},
-}
+RECIPES = {name: Recipe(descriptor=DescriptorStep(name=name)) for name in ("lattice", "intensity", *PUBLISHED, "chips")}
+RECIPES |= {f"{name}+intensity": _beside_intensity(name) for name in PUBLISHED}
 #: What plain k-means on plain features reaches (the study's baseline).
 BASELINE = {
     "front_lfo_sto": 0.92,

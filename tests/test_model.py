@@ -65,7 +65,7 @@ def test_a_changed_parameter_is_noticed(saved: Path, front_model: Model) -> None
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"schema": "emreel-model/99"}, r"has schema 'emreel-model/99', wanted 'emreel-model/1'"),
+        ({"schema": "emreel-model/99"}, r"has schema 'emreel-model/99', wanted 'emreel-model/2'"),
         ({"descriptor": {"name": "latice"}}, "unknown descriptor 'latice'; did you mean 'lattice'"),
         ({"descriptor": {"name": "os:system"}}, "unknown descriptor 'os:system'"),
         ({"descriptor": {"name": "lattice", "strid": 3}}, "unknown key 'strid'"),

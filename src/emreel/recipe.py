@@ -13,7 +13,7 @@ from typing import Any, Literal, Self
 
 from emreel.cluster import ClusterError
 from emreel.cluster.registry import check_options
-from emreel.descriptors.registry import DescriptorError, check_fields, split_name
+from emreel.descriptors.registry import DescriptorError, check_fields, descriptor_class, split_name
 from emreel.movie import EmreelError
 from emreel.names import did_you_mean
 
@@ -49,15 +49,16 @@ class ReduceStep:
 class ClusterStep:
     """[cluster] how the phases are found: a clusterer's name, and its own options.
 
-    ``n_clusters`` is the user's, or "auto" (or left out): found by the clusterer. kmeans cannot find it.
+    ``name``: left out, the one that belongs to the descriptor: "cores" for lattice, and for a published method the one
+    that it was published with. ``n_clusters`` is the user's, or "auto" (or left out): found by the clusterer. kmeans
+    cannot find it.
     ``intensity_field``: let the classes' intensities follow illumination and thickness over the frame, where that
     explains enough (`emreel.cluster.field`); for descriptors with a channel of their own for the intensity.
     ``separate``: merge and split the K classes of cores or kmeans where one is a part of another
-    (`emreel.cluster.separation`); None: for descriptors whose features are clustered as they are (lattice), not for
-    the published methods.
+    (`emreel.cluster.separation`); left out: with lattice, not with the published methods.
     """
 
-    name: str = "cores"
+    name: str | None = None
     n_clusters: int | Literal["auto"] | None = None
     intensity_field: bool = True
     separate: bool | None = None
@@ -70,7 +71,7 @@ class RefineStep:
 
     ``upsample`` : "linear" scores or the "nearest" grid point. ``neighbours`` : neighbouring points pull at each
     other's labels (`emreel.refine.Potts`) with ``coupling``, the log odds where all agree, over ``reach_periods``, the
-    Gaussian's sigma in lattice periods; left out: for descriptors whose features are clustered as they are (lattice).
+    Gaussian's sigma in lattice periods; left out: with lattice, not with the published methods.
     ``temperature`` : log posteriors are divided by it, so that memberships are as sure as they are right; left out:
     learned from the edges of the movie's own labels (`emreel.refine.EdgeMargins`).
     """
@@ -136,6 +137,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _check(self)
+
+    @property
+    def clusterer(self) -> str:
+        """The clusterer's name: the recipe's, or the one that belongs to its descriptor."""
+        return self.cluster.name or str(getattr(descriptor_class(self.descriptor.name), "clusterer", "kmeans"))
 
     def with_clusters(self, n_clusters: int) -> Self:
         """The same recipe for another number of phases."""
@@ -220,7 +226,7 @@ def _check(recipe: Recipe) -> None:
     except DescriptorError as error:
         raise RecipeError(f"[descriptor] {error}") from None
     try:
-        check_options(recipe.cluster.name, recipe.cluster.options)
+        check_options(recipe.clusterer, recipe.cluster.options)
     except ClusterError as error:
         raise RecipeError(f"[cluster] {error}") from None
     if recipe.refine.neighbours not in (None, True, False):

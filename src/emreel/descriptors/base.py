@@ -75,10 +75,12 @@ class Descriptor(Protocol):
     A class that can complete its fields from a movie has a class method ``suggest(given, fold)``: it takes the fields
     given in a recipe, and learns what is left out by folding over prepared sample frames (`Fold`).
 
-    A descriptor that makes sense of frames smaller than its halo says from which side length on, px, in
-    ``smallest_frame_px``; otherwise frames must be larger than the halo. One whose features are clustered as they
-    are, unless a recipe asks for principal components, says ``unprojected = True``. One whose points share no pixels
-    at a smaller distance than the halo tells it in ``resolution_px``: it decides how many points count as independent.
+    What else a descriptor may say, where the usual does not fit it:
+
+    - ``smallest_frame_px``: it makes sense of frames from this side length on (else: larger than the halo).
+    - ``resolution_px``: points at this distance share no pixels (else: the halo); so many points count as independent.
+    - ``unprojected = True``: its features are clustered as they are, unless a recipe asks for principal components.
+    - ``clusterer``: the name of the clusterer that belongs to it (else: "kmeans").
     """
 
     name: ClassVar[str]

@@ -171,6 +171,7 @@ class Chips:
     """
 
     name: ClassVar[str] = "chips"
+    clusterer: ClassVar[str] = "communities"
     unprojected: ClassVar[bool] = True
     embedding: str = OWN
     weights_sha256: str = ""

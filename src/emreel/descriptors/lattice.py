@@ -99,6 +99,7 @@ class Lattice:
     """
 
     name: ClassVar[str] = "lattice"
+    clusterer: ClassVar[str] = "cores"
     unprojected: ClassVar[bool] = True
 
     g_vectors: tuple[tuple[float, float], ...] = ()

@@ -122,6 +122,7 @@ class RadonVariance:
     """
 
     name: ClassVar[str] = "radon"
+    clusterer: ClassVar[str] = "ward"
     tile_px: int = PUBLISHED_TILE_PX
     stride: int = PUBLISHED_STRIDE_PX
     n_angles: int = 180

@@ -80,7 +80,7 @@ def suggest_recipe(movie: object, recipe: Recipe | None = None) -> Recipe:
 def _with_clusters(recipe: Recipe, n_clusters: int | None) -> Recipe:
     if n_clusters is not None:
         recipe = recipe.with_clusters(n_clusters)
-    if recipe.cluster.n_clusters in (None, "auto") and needs_n_clusters(recipe.cluster.name):
+    if recipe.cluster.n_clusters in (None, "auto") and needs_n_clusters(recipe.clusterer):
         raise FitError("the number of phases is not given. Pass n_clusters=3, or -k 3 on the command line.")
     return recipe
 

@@ -160,7 +160,7 @@ def _learn_centers(
         kmeans = MiniBatchKMeans(len(options["init"]), seed=recipe.seed, **options)  # type: ignore[arg-type]
         return kmeans.fit_rounds(seeds, partial(projected.fold, _centroids_of)).cluster_centers_
     wanted = None if recipe.cluster.n_clusters == "auto" else recipe.cluster.n_clusters
-    clusterer = build_clusterer(recipe.cluster.name, wanted, seed=recipe.seed, options=recipe.cluster.options)
+    clusterer = build_clusterer(recipe.clusterer, wanted, seed=recipe.seed, options=recipe.cluster.options)
     if isinstance(clusterer, InRounds):
         clusterer.fit_rounds(seeds, partial(projected.fold, _centroids_of))
         found = clusterer.cluster_centers_
@@ -174,7 +174,7 @@ def _learn_centers(
         centers = clusterer.fit(seeds).cluster_centers_
     if len(centers) > MOST_CLASSES:
         raise FitError(
-            f"'{recipe.cluster.name}' found {len(centers)} classes, and labels hold {MOST_CLASSES}. "
+            f"'{recipe.clusterer}' found {len(centers)} classes, and labels hold {MOST_CLASSES}. "
             "Ask for fewer: -k, a higher threshold or a lower resolution."
         )
     nearest, _ = assign(seeds, centers)
@@ -185,7 +185,7 @@ def _potts_of(recipe: Recipe, descriptor: Descriptor, ruler: Lattice | None) -> 
     """How neighbours pull at labels: as the recipe says, else for features that are clustered as they are."""
     wanted = recipe.refine.neighbours
     if wanted is None:
-        wanted = getattr(descriptor, "unprojected", False)
+        wanted = isinstance(descriptor, Lattice)
     if not wanted or recipe.refine.coupling == 0:
         return None
     period_px = PLAIN_PERIOD_PX if ruler is None else ruler.period_px
@@ -203,7 +203,7 @@ def _temperature_of(model: Model, recipe: Recipe, sample: Sample, ruler: Lattice
 def _is_separated(recipe: Recipe, descriptor: Descriptor) -> bool:
     """Whether K classes are merged and split: as the recipe says, else for features that are clustered as they are."""
     wanted = recipe.cluster.separate
-    return bool(getattr(descriptor, "unprojected", False)) if wanted is None else wanted
+    return isinstance(descriptor, Lattice) if wanted is None else wanted
 
 
 def _learn_field(
