@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emreel.view.marks import Clock, scale_bar
@@ -58,6 +58,7 @@ def test_clock(times_s: list[float] | None, texts: list[str], axis: str) -> None
 
 
 @given(st.floats(1e-6, 1e3), st.integers(2, 50))
+@example(0.953125, 12)
 def test_neighbours_show_different_times(step_s: float, n_frames: int) -> None:
     clock = Clock(n_frames, np.arange(n_frames) * step_s)
     texts = [clock.text(i) for i in range(n_frames)]

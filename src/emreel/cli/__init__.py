@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from emreel.cli.commands import app
+from emreel.cli.interrupts import listen_for_signals
 from emreel.cli.report import say
 from emreel.movie import EmreelError
 
@@ -17,8 +16,7 @@ FAILED, INTERRUPTED = 1, 130
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 1 an error of emreel's, 2 wrong usage, 130 interrupted."""
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, _interrupt)
+    listen_for_signals()
     try:
         app(args=None if argv is None else list(argv))
     except EmreelError as error:
@@ -29,7 +27,3 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             say("emreel: interrupted. Give the same command again to go on.")
         raise
     sys.exit(0)
-
-
-def _interrupt(signum: int, frame: Any) -> None:
-    raise KeyboardInterrupt

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from emreel.cli.interrupts import check
 from emreel.progress import Event, Progress, StageStarted, StepsDone
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def _listener(bar: Any, console: Any) -> Callable[[Event], None]:
     tasks: dict[str, Any] = {}
 
     def listen(event: Event) -> None:
+        check()
         if isinstance(event, StageStarted):
             for task in tasks.values():
                 bar.update(task, visible=False)

@@ -84,4 +84,10 @@ class Clock:
         if self.n_frames < 2:
             return 0 if float(self.values[0]).is_integer() else 2
         step = float(np.diff(self.values).min())
-        return next((d for d in range(_MOST_DIGITS) if abs(round(step, d) - step) < 0.05 * step), _MOST_DIGITS)
+        enough = (
+            digits
+            for digits in range(_MOST_DIGITS)
+            if abs(round(step, digits) - step) < 0.05 * step
+            and np.diff(np.round(self.values, digits)).min() > 0.5 * 10.0**-digits
+        )
+        return next(enough, _MOST_DIGITS)
