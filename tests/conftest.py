@@ -8,11 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import settings
 
 from emreel.fit import fit_model
 from emreel.model import Model
 from emreel.movie import make_movie
 from emreel.synthetic import AmorphousFront, Detector
+
+# the same examples at every run; HYPOTHESIS_PROFILE=default draws new ones
+settings.register_profile("steady", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 DATA = Path(os.environ.get("EMREEL_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -99,7 +99,8 @@ class CoreClusters:
         """Fit rows of steady points, shape (n, d), best in the order of their hashes.
 
         brightness : shape (m, d), orthonormal directions of the rows' space in which phases vary within themselves.
-        n_independent : how many of the rows are worth counting; neighbouring points share their pixels. None: all.
+        n_independent : how many of the rows are worth counting where K is to be found; neighbouring points share
+            their pixels. None: all.
 
         Raises
         ------
@@ -107,7 +108,8 @@ class CoreClusters:
         """
         self._check_options()
         steady = check_rows(parse_rows(rows))[:MOST_ROWS]
-        self._worth = min(1.0, (n_independent or len(steady)) / len(steady))
+        # a given K leaves nothing to doubt: the valleys only rank the pairs
+        self._worth = 1.0 if self.n_clusters else min(1.0, (n_independent or len(steady)) / len(steady))
         groups = self._merge(steady, self._fine_groups(steady), brightness)
         centers = np.array([group.mean(axis=0, dtype=np.float64) for group in groups])
         self.cluster_centers_: Centers = centers

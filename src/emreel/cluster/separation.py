@@ -63,9 +63,10 @@ def separate(rows: npt.ArrayLike, centers: npt.ArrayLike) -> Centers:
     """
     everything, start = check_rows(parse_rows(rows)), parse_centers(centers)
     rows = everything[:_ROWS]
-    if len(start) < 3 or separations(rows, start).min() >= SPLIT:
+    before = float(separations(rows, start).min())
+    if len(start) < 3 or before >= SPLIT:
         return start
-    current, n_steps = _settled(rows, start), 0
+    current = _settled(rows, start)
     for _ in range(2 * len(start)):
         apart = separations(rows, current)
         least = float(apart.min())
@@ -74,8 +75,8 @@ def separate(rows: npt.ArrayLike, centers: npt.ArrayLike) -> Centers:
         reached = [float(separations(rows, proposal).min()) for proposal in proposals]
         if not reached or max(reached) < _GAIN * least:
             break
-        current, n_steps = proposals[int(np.argmax(reached))], n_steps + 1
-    return _settled(everything, current) if n_steps else start
+        current = proposals[int(np.argmax(reached))]
+    return _settled(everything, current) if float(separations(rows, current).min()) >= _GAIN * before else start
 
 
 def _proposals(rows: Rows, centers: Centers, first: int, second: int) -> list[Centers]:
