@@ -44,6 +44,17 @@ class MiniBatchKMeans:
     cluster_centers_ : (K, d) float64. counts_ : (K,) int64, rows of the sample per class.
     inertia_ : sum of squared distances of the sample to its centres. n_rounds_ : polishing rounds run.
     scale_ : `FixedPoint`. inertia_ and counts_ are those of cluster_centers_ exactly.
+
+    It minimises sum over rows of min_k |x - c_k|^2 (S. Lloyd, IEEE Trans. Inf. Theory 28 (1982) 129).
+
+    When to use: with the published symmetry and Gabor descriptors, which were published with it; phases of like size
+    and spread. When it fails: a small phase beside a large, noisy one, which it would rather cut in two (`cores`); K
+    must be given, and K phases are found even where there are fewer; points on boundaries, mixtures of both sides,
+    count like all others.
+
+    >>> rows = np.repeat([[0.0, 0.0], [4.0, 0.0], [0.0, 4.0]], 5, axis=0)
+    >>> MiniBatchKMeans(3).fit(rows).inertia_
+    0.0
     """
 
     name: ClassVar[str] = "kmeans"

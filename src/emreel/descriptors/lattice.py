@@ -1,27 +1,4 @@
-"""The lattice descriptor, emreel's own: how strongly each of the movie's lattice spacings is present, and how bright.
-
-One frame goes through these steps (d is the lattice period, all smoothings are Gaussian, all divided by
-their coverage, so that the frame's edge and dead pixels neither dim nor brighten anything):
-
-1. m, the local mean counts (sigma 1.5 d), and z = (f - m) / sqrt(m): shot noise of equal strength everywhere,
-   yet linear in the counts. (A logarithm would be, too, but it collapses at low dose.)
-2. A lock-in at every g of the movie: amplitude of the wave exp(2 pi i g r) in z (sigma 0.8 d).
-3. Its energy, smoothed (sigma 0.8 d), minus what white noise leaves there, square root: one amplitude a g.
-4. All amplitudes of a point are divided by one local contrast, sqrt(localmax(|A|, 2 d)^2 + (0.7 A_global)^2),
-   so that a thin or defocused part of a crystal is the same class as the rest of it.
-5. One intensity channel: two lattice-free layers differ in nothing else. It is the log of the counts,
-   averaged (sigma 2 d) over neighbours of like total amplitude only, so that a bright crystal does not shine
-   into the dark layer beside it, which would look like a third layer; weighted to half of the spread that all
-   amplitudes together have over the movie, and never amplified much.
-
-The lock-in follows the geometric phase analysis of M. J. Hytch, E. Snoeck, R. Kilaas, Ultramicroscopy 74
-(1998) 131, of which it keeps the amplitude; the average over like neighbours is a bilateral filter with the
-amplitude as its guide, computed on levels of the guide (F. Durand, J. Dorsey, ACM Trans. Graphics 21 (2002) 257).
-
-A movie without any lattice is described by its intensity alone (sigma 6 px): what differs from the movie's
-median by less than three times the noise counts as the median (soft threshold), else the noise of an almost
-empty frame would outweigh one small particle in it.
-"""
+"""The lattice descriptor, emreel's own (docstring: `Lattice`)."""
 
 from __future__ import annotations
 
@@ -79,8 +56,32 @@ class LatticeError(EmreelError, ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class Lattice:
-    """Lattice amplitudes and intensity; `suggest` learns every field from a movie.
+    """How strongly each of the movie's own lattice spacings is present around a point, and how bright it is there.
 
+    One frame goes through these steps (d is the lattice period, all smoothings are Gaussian, all divided by
+    their coverage, so that the frame's edge and dead pixels neither dim nor brighten anything):
+
+    1. m, the local mean counts (sigma 1.5 d), and z = (f - m) / sqrt(m): shot noise of equal strength everywhere,
+       yet linear in the counts. (A logarithm would be, too, but it collapses at low dose.)
+    2. A lock-in at every g of the movie: amplitude of the wave exp(2 pi i g r) in z (sigma 0.8 d).
+    3. Its energy, smoothed (sigma 0.8 d), minus what white noise leaves there, square root: one amplitude a g.
+    4. All amplitudes of a point are divided by one local contrast, sqrt(localmax(|A|, 2 d)^2 + (0.7 A_global)^2),
+       so that a thin or defocused part of a crystal is the same class as the rest of it.
+    5. One intensity channel: two lattice-free layers differ in nothing else. It is the log of the counts,
+       averaged (sigma 2 d) over neighbours of like total amplitude only, so that a bright crystal does not shine
+       into the dark layer beside it, which would look like a third layer; weighted to half of the spread that all
+       amplitudes together have over the movie, and never amplified much.
+
+    The lock-in follows the geometric phase analysis of M. J. Hytch, E. Snoeck, R. Kilaas, Ultramicroscopy 74
+    (1998) 131, of which it keeps the amplitude; the average over like neighbours is a bilateral filter with the
+    amplitude as its guide, computed on levels of the guide (F. Durand, J. Dorsey, ACM Trans. Graphics 21 (2002) 257).
+
+    A movie without any lattice is described by its intensity alone (sigma 6 px): what differs from the movie's
+    median by less than three times the noise counts as the median (soft threshold), else the noise of an almost
+    empty frame would outweigh one small particle in it.
+
+    Parameters
+    ----------
     g_vectors : (gy, gx) of every reflection, cycles/px; none for a movie without a lattice.
     period_px : the lattice period d; every length below counts in it.
     stride : px between grid points.
@@ -93,9 +94,33 @@ class Lattice:
     contrast_periods, contrast_floor : reach of the local maximum of step 4, in d; share of A_global in it.
     intensity_share : the intensity channel's spread over that of all amplitudes together, for `suggest`.
 
+    `suggest` learns every field from a dozen frames: the reflections are peaks of the mean spectrum
+    (`emreel.descriptors.peaks`). All features are clustered as they are, without principal components.
+
+    When to use: it is the default. Fronts, layers, twins, ordering, particles: phases with reflections of their own,
+    strengths of their own, or a brightness of their own, down to a few electrons a pixel. When it fails: phases that
+    share every reflection at equal strength and brightness, and differ in the motif only (`translation`) or in a
+    mirror or glide (`reflection`, `glide`); one lattice in many orientations, whose reflections are a ring; regions
+    narrower than two periods.
+
     Raises
     ------
     LatticeError : a stride, period or frequency that no lattice can have.
+
+    Examples
+    --------
+    A crystal beside lattice-free ground of the same brightness: one amplitude tells them apart, the intensity does not.
+
+    >>> import numpy as np
+    >>> from emreel.descriptors.geometry import pad_frame
+    >>> y, x = np.mgrid[:96, :96]
+    >>> frame = 100 + np.where(x < 48, 40 * np.cos(2 * np.pi * x / 8), 0)
+    >>> lattice = Lattice(g_vectors=((0.0, 1 / 8),), period_px=8.0, amplitude_global=2.0, mean_counts=100.0)
+    >>> features = lattice(*pad_frame(frame.astype(np.float32), lattice.halo))
+    >>> features.shape, [feature.name for feature in lattice.features]
+    ((24, 24, 2), ['amplitude(+0.0000,+0.1250)', 'log_counts'])
+    >>> [f"{value:.1f}" for value in features[12, [4, 20], 0]]
+    ['0.9', '0.0']
     """
 
     name: ClassVar[str] = "lattice"

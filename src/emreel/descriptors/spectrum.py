@@ -1,50 +1,4 @@
-"""Local power spectrum: which spacings the surroundings of a pixel hold, in which directions, and how strongly.
-
-The fourth descriptor of the published symmetry method (Wang et al., Microsc. Microanal. 27 (2021) 1454, and their
-code pySTEM). Around every grid point stands a window of (2 w + 1)^2 px:
-
-    F(k) = sum over the window of (f(r) - m) sqrt(hann(y) hann(x)) exp(-2 pi i k r / (2 w + 1))
-    feature(k) = log(1 + |F(k)|^2 / P0)          (without the logarithm: |F(k)|^2 / P0)
-
-with m the window's mean counts, k = (ky, kx) whole periods a window, and P0 the floor, below which power counts
-as nothing. The logarithm keeps one bright spot from drowning all others; the power is blind to where in the
-cell the window stands, so a crystal gives the same features everywhere.
-
-What differs from the original, and why:
-
-- F(-k) is the conjugate of F(k). The original keeps both, 1681 features for w = 20; one of each pair says the same,
-  so there are 841.
-- The original has P0 = 1 count^2 (``floor_power = 1``, the default): the same crystal recorded with twice the gain gets
-  other features. `PowerSpectrum.suggest` sets P0 to the median of |F(k)|^2 over the windows and frequencies of the
-  movie's sample. Most frequencies of a crystal lie between its spots, so that is the noise, 0.69 of its mean power.
-  A gain then changes nothing, noise stays below log(2) half of the time, and a spot tells by how much it stands out.
-  P0 belongs to the model, not to the frame: a frame that loses its lattice is seen to lose it.
-- Frequencies beyond the crystal's own spots are noise. ``highest_frequency`` leaves them out (and their cost);
-  `suggest` puts it at 1.25 times the movie's outermost spot.
-- Grid point (i, j) stands on pixel (i stride, j stride) (the original draws its map 20 px off), and windows at the
-  frame's edge use the pixels there are: the mean is over the valid ones, and |F|^2 is scaled to the power of a full
-  taper. A window with less than a sixteenth of it has features 0.
-
-``radial=True`` averages |F|^2 over rings of equal |k| before the floor: one feature a ring, blind to orientation.
-
-**Use it** where phases or orientations differ in their spots and a picture of the spectrum would tell them apart:
-twins, precipitates, ordering (superlattice spots), lattice against amorphous. **It fails** where the phases have
-the same spots (mirror or glide symmetry beyond its extinctions), for differences of intensity only, and at boundaries
-closer than half a window, where the spots of both sides mix. At the frame's edge half a window is cut off sharply,
-which smears strong spots across the edge: with more classes than phases, that rim becomes one of them.
-
->>> import numpy as np
->>> from emreel.descriptors.geometry import pad_frame
->>> y, x = np.mgrid[:96, :96]
->>> frame = np.where(x < 48, np.cos(2 * np.pi * x / 7), np.cos(2 * np.pi * y / 7)).astype(np.float32)
->>> spectrum = PowerSpectrum(window_px=10, stride=8)
->>> features = spectrum(*pad_frame(frame, spectrum.halo))
->>> features.shape, len(spectrum.features)
-((12, 12, 221), 221)
->>> left, right = (spectrum.features[int(np.argmax(features[6, column]))].name for column in (2, 9))
->>> left, right
-('power +0 +3 /21 px', 'power +3 +0 /21 px')
-"""
+"""Local power spectrum (docstring: `PowerSpectrum`)."""
 
 from __future__ import annotations
 
@@ -80,7 +34,34 @@ class SpectrumError(EmreelError, ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class PowerSpectrum:
-    """Power of every spatial frequency of the window around a grid point; see this module for the formula.
+    """Power of every spatial frequency in the surroundings of a pixel: spacings, their directions and strengths.
+
+    The fourth descriptor of the published symmetry method (Wang et al., Microsc. Microanal. 27 (2021) 1454, and their
+    code pySTEM). Around every grid point stands a window of (2 w + 1)^2 px:
+
+        F(k) = sum over the window of (f(r) - m) sqrt(hann(y) hann(x)) exp(-2 pi i k r / (2 w + 1))
+        feature(k) = log(1 + |F(k)|^2 / P0)          (without the logarithm: |F(k)|^2 / P0)
+
+    with m the window's mean counts, k = (ky, kx) whole periods a window, and P0 the floor, below which power counts
+    as nothing. The logarithm keeps one bright spot from drowning all others; the power is blind to where in the
+    cell the window stands, so a crystal gives the same features everywhere.
+
+    What differs from the original, and why:
+
+    - F(-k) is the conjugate of F(k). The original keeps both, 1681 features for w = 20; one of each pair says the same,
+      so there are 841.
+    - The original has P0 = 1 count^2 (``floor_power = 1``, the default): the same crystal recorded with twice the gain
+      gets other features. `suggest` sets P0 to the median of |F(k)|^2 over the windows and frequencies of the movie's
+      sample. Most frequencies of a crystal lie between its spots, so that is the noise, 0.69 of its mean power. A gain
+      then changes nothing, noise stays below log(2) half of the time, and a spot tells by how much it stands out. P0
+      belongs to the model, not to the frame: a frame that loses its lattice is seen to lose it.
+    - Frequencies beyond the crystal's own spots are noise. ``highest_frequency`` leaves them out (and their cost);
+      `suggest` puts it at 1.25 times the movie's outermost spot.
+    - Grid point (i, j) stands on pixel (i stride, j stride) (the original draws its map 20 px off), and windows at the
+      frame's edge use the pixels there are: the mean is over the valid ones, and |F|^2 is scaled to the power of a full
+      taper. A window with less than a sixteenth of it has features 0.
+
+    ``radial=True`` averages |F|^2 over rings of equal |k| before the floor: one feature a ring, blind to orientation.
 
     Parameters
     ----------
@@ -91,12 +72,29 @@ class PowerSpectrum:
     highest_frequency : of the features, cycles/px; 0.71 (or more) keeps all.
     radial : average over rings of equal frequency, one bin wide.
 
+    When to use: phases or orientations that differ in their spots, so that a picture of the spectrum would tell them
+    apart: twins, precipitates, ordering (superlattice spots), lattice against amorphous. When it fails: phases with the
+    same spots (mirror or glide symmetry beyond its extinctions); differences of intensity only; boundaries closer than
+    half a window, where the spots of both sides mix. At the frame's edge half a window is cut off sharply, which
+    smears strong spots across the edge: with more classes than phases, that rim becomes one of them.
+
     Raises
     ------
     SpectrumError : lengths that are no whole numbers from 1 up, a floor or a frequency that is not positive.
 
-    >>> PowerSpectrum().halo, len(PowerSpectrum().features), len(PowerSpectrum(highest_frequency=0.25).features)
-    (20, 841, 167)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from emreel.descriptors.geometry import pad_frame
+    >>> y, x = np.mgrid[:96, :96]
+    >>> frame = np.where(x < 48, np.cos(2 * np.pi * x / 7), np.cos(2 * np.pi * y / 7)).astype(np.float32)
+    >>> spectrum = PowerSpectrum(window_px=10, stride=8)
+    >>> features = spectrum(*pad_frame(frame, spectrum.halo))
+    >>> features.shape, len(spectrum.features)
+    ((12, 12, 221), 221)
+    >>> left, right = (spectrum.features[int(np.argmax(features[6, column]))].name for column in (2, 9))
+    >>> left, right
+    ('power +0 +3 /21 px', 'power +3 +0 /21 px')
     """
 
     name: ClassVar[str] = "spectrum"

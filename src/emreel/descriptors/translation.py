@@ -1,9 +1,4 @@
-"""Translation symmetry: how well the surroundings of a pixel fit onto themselves after a shift.
-
-A feature is the Pearson correlation of the square patch at r with the one at r + t (the local correlation map of
-Wang et al., Microsc. Microanal. 27 (2021) 1454, eq. 2-3). It is 1 where t is a lattice vector of what lies there, and
-blind to brightness and contrast. A shift and its opposite tell nearly the same, so one of the two is enough.
-"""
+"""Translation symmetry: correlation of the surroundings of a pixel with shifted copies (see `TranslationSymmetry`)."""
 
 from __future__ import annotations
 
@@ -129,17 +124,56 @@ class _Correlating:
 
 @dataclass(frozen=True, kw_only=True)
 class TranslationSymmetry(_Correlating):
-    """Correlation with shifted copies, for a grid of shifts over a window.
+    """Correlation with shifted copies, for a grid of shifts over a window: the local correlation map.
+
+    With P(r) the patch of (2 p + 1)^2 px around r, minus its mean, a feature is Pearson's correlation
+
+        C(r, t) = <P(r) P(r + t)> / sqrt(<P(r)^2> <P(r + t)^2>),     t = (dy, dx) on a grid over |dy|, |dx| <= w
+
+    1 where t is a lattice vector of what lies there, 0 in noise, and blind to brightness and contrast.
+
+    Source: Wang et al., Microsc. Microanal. 27 (2021) 1454, eq. 2-3. Unlike the published program (pySTEM): a shift and
+    its opposite tell nearly the same, so one of each pair is a feature, in alternating signs, so that boundaries are
+    drawn to no side; the grid is symmetric and holds no (0, 0), where the correlation is always 1; sums keep their
+    digits on a large background; a patch without variance has correlation 0; patches at the frame's edge count
+    over the pixels that are there; grid point (i, j) stands on pixel (i stride, j stride).
 
     Parameters
     ----------
-    window_px : largest shift along an axis, px.
-    patch_px : half side of the patch, px; it has (2 patch_px + 1)^2 pixels.
+    window_px : w, largest shift along an axis, px.
+    patch_px : p, half side of the patch, px.
     stride : px between grid points.
-    max_shifts : largest number of shifts in the whole grid, of which the independent half are features.
+    max_shifts : largest number of shifts in the whole grid, of which the independent half are features: the grid's
+        step is the smallest whole number g with (2 w // g + 1)^2 <= max_shifts.
 
-    >>> TranslationSymmetry(window_px=20, patch_px=20, stride=4).halo
-    40
+    The defaults are the published ones, for lattices of 5 to 10 px a period d. `suggest` takes w = 2 d, p = 1.5 d, a
+    stride of d / 3 (at most 8 px). Five principal components are kept, as published, unless the recipe says otherwise.
+
+    When to use: phases that differ in their lattice vectors or in the motif within the cell: ordering, polytypes,
+    crystal against amorphous, grains of different orientation. Brightness and thickness do not disturb it. When it
+    fails: phases that differ in brightness only, such as two lattice-free layers (combine it with `intensity`); mirror
+    and glide symmetries, which a correlation with shifted copies cannot see (`reflection`, `glide`); crystals smaller
+    than the patch, over which boundaries blur; periods beyond 64 px, where the halo outgrows the frame (bin the movie).
+
+    Raises
+    ------
+    TranslationError : a length that is no whole number from 1 up, fewer than 9 shifts.
+
+    Examples
+    --------
+    Two crystals of periods 8 and 6 px; the shift that fits one does not fit the other.
+
+    >>> import numpy as np
+    >>> from emreel.descriptors.geometry import pad_frame
+    >>> y, x = np.mgrid[:96, :96]
+    >>> period = np.where(x < 48, 8, 6)
+    >>> frame = np.cos(2 * np.pi * x / period) + np.cos(2 * np.pi * y / period)
+    >>> symmetry = TranslationSymmetry(window_px=8, patch_px=8, stride=8, max_shifts=25)
+    >>> symmetry.shifts[1], symmetry.halo
+    ((0, 8), 16)
+    >>> correlation = symmetry(*pad_frame(frame.astype(np.float32), symmetry.halo))[..., 1]
+    >>> [f'{value:.1f}' for value in correlation[6, [2, 9]]]
+    ['1.0', '0.2']
     """
 
     name: ClassVar[str] = "translation"
@@ -170,7 +204,20 @@ class TranslationSymmetry(_Correlating):
 
 @dataclass(frozen=True, kw_only=True)
 class PreselectedTranslations(_Correlating):
-    """Correlation with copies shifted by given vectors, (dy, dx) in px; otherwise as `TranslationSymmetry`.
+    """Correlation with copies shifted by given vectors; formula, source and limits as in `TranslationSymmetry`.
+
+    Parameters
+    ----------
+    shifts : (dy, dx) of every feature, whole px, each once; t and -t tell nearly the same.
+    patch_px : half side of the patch, px. stride : px between grid points.
+
+    When to use: the lattice vectors of the phases are known, or another movie of the same specimen has shown which
+    shifts tell the phases apart (`emreel.descriptors.separability`): a few features do the work of many. When it
+    fails: other magnifications and turned specimens, whose vectors are others.
+
+    Raises
+    ------
+    TranslationError : no shifts, shifts that are not whole px or come twice, lengths that are no whole numbers.
 
     >>> PreselectedTranslations(shifts=((0, 7), (9, -3)), patch_px=10).features[1].name
     'shift +9 -3 px'
