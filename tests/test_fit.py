@@ -12,7 +12,7 @@ import xarray as xr
 
 from emreel import engine
 from emreel.cluster import ClusterError
-from emreel.fit import FitError, fit_model, learn, suggest_recipe
+from emreel.fit import FitError, fit_model, projection, suggest_recipe
 from emreel.io import open_movie
 from emreel.model import Model
 from emreel.movie import make_movie
@@ -56,7 +56,7 @@ def test_no_more_comes_to_the_driver_from_a_larger_sample(
         add(running, place, term)
 
     monkeypatch.setattr(engine._InOrder, "add", weigh)
-    monkeypatch.setattr(learn, "RESERVOIR_ROWS", 500)
+    monkeypatch.setattr(projection, "RESERVOIR_ROWS", 500)
     dense = DescriptorStep(name="lattice", fields={"stride": 1})
     largest = []
     for points in (6_000, 180_000):

@@ -19,6 +19,7 @@ Adv. Data Anal. Classif. 4 (2010) 3 (his ridgeline ratio is the valley of step 2
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Self
 
@@ -109,7 +110,7 @@ class CoreClusters:
         self._check_options()
         steady = check_rows(parse_rows(rows))[:MOST_ROWS]
         # a given K leaves nothing to doubt: the valleys only rank the pairs
-        self._worth = 1.0 if self.n_clusters else min(1.0, (n_independent or len(steady)) / len(steady))
+        self._worth = 1.0 if self.n_clusters else _worth_of(len(steady), n_independent)
         groups = self._merge(steady, self._fine_groups(steady), brightness)
         centers = np.array([group.mean(axis=0, dtype=np.float64) for group in groups])
         self.cluster_centers_: Centers = centers
@@ -117,6 +118,19 @@ class CoreClusters:
             kmeans = MiniBatchKMeans(len(groups), seed=self.seed, init=centers, max_rounds=50)
             self.cluster_centers_ = kmeans.fit(steady).cluster_centers_
         return self
+
+    def shallowest(self, groups: Sequence[npt.ArrayLike], n_independent: float | None = None) -> float:
+        """The shallowest valley between groups of rows, over the shallowest that parts two phases.
+
+        groups : the rows of each, shapes (n, d). n_independent : of all rows together. Above 1 some groups are one
+        phase, as is said of groups of hardly any rows.
+        """
+        parsed = [parse_rows(group) for group in groups]
+        if min(map(len, parsed)) < LEAST_ROWS:
+            return np.inf
+        worth = _worth_of(sum(map(len, parsed)), n_independent)
+        pairs = ((a, b) for i, a in enumerate(parsed) for b in parsed[:i])
+        return max((valley_between(a, b, worth) / self.valley for a, b in pairs), default=0.0)
 
     def _check_options(self) -> None:
         for name, least in (("n_fine", 1), ("n_clusters", 1)):
@@ -182,6 +196,11 @@ class CoreClusters:
             if np.sum((brightness @ apart) ** 2) > 0.5 * np.sum(apart**2):
                 allowed = self.brightness_valley
         return valley_between(a, b, self._worth), allowed
+
+
+def _worth_of(n_rows: int, n_independent: float | None) -> float:
+    """Independent points a row."""
+    return min(1.0, (n_independent or n_rows) / n_rows)
 
 
 def valley_between(a: npt.ArrayLike, b: npt.ArrayLike, worth: float = 1.0) -> float:

@@ -127,6 +127,7 @@ def learn_field(
     channel: int,
     shape_yx: tuple[int, int],
     least_share: float = LEAST_SHARE,
+    shared: bool = False,
 ) -> tuple[Centers, IntensityField] | None:
     """Centres and field, learned in turns from a sample; None when the field explains too little.
 
@@ -135,6 +136,8 @@ def learn_field(
     Parameters
     ----------
     centers : shape (K, d), e.g. of k-means. least_share : of the variance within the classes, 0 to 1.
+    shared : one field for all classes. It cannot tell classes apart that are halves of one bent phase, as fields of
+        their own can.
     """
     rows, start = parse_rows(placed.rows), parse_centers(centers)
     if len(rows) < _ROWS_PER_TERM * N_TERMS:
@@ -154,7 +157,7 @@ def learn_field(
         used = _confident(distances, nearest, moved) & _typical(left, nearest, placed.roughness, len(moved))
         if np.count_nonzero(used) < _ROWS_PER_TERM * N_TERMS:
             return None
-        coefficients, share = _regress(basis[used], rest[used], nearest[used], len(moved))
+        coefficients, share = _regress(basis[used], rest[used], nearest[used], len(moved), shared=shared)
         field = IntensityField(coefficients=coefficients, channel=channel, shape_yx=shape_yx)
         at = field.at(placed.y_px, placed.x_px)[np.arange(len(rows)), nearest]
         moved = _shifted(moved, rest[used] - at[used], nearest[used], channel)
@@ -201,11 +204,17 @@ def _typical(
 
 
 def _regress(
-    basis: npt.NDArray[np.float64], rest: npt.NDArray[np.float64], nearest: npt.NDArray[np.int64], n_classes: int
+    basis: npt.NDArray[np.float64],
+    rest: npt.NDArray[np.float64],
+    nearest: npt.NDArray[np.int64],
+    n_classes: int,
+    *,
+    shared: bool,
 ) -> tuple[npt.NDArray[np.float64], float]:
-    """Coefficients of every class, shape (K, 6), their fields of mean zero, and the share of variance explained.
+    """Coefficients of every class, shape (K, 6), and the share of variance explained.
 
-    Unknowns: the common field (5), each class's own (5 K), each class's mean (K).
+    Unknowns: the common field (5), each class's own (5 K), each class's mean (K). Fields have mean zero over their
+    class; a shared one has no constant.
     """
     n, m = len(rest), N_TERMS - 1
     size = m * (n_classes + 1)
@@ -226,11 +235,12 @@ def _regress(
                 normal[rows, columns] += within[:m, :m]
     ridge = np.full(size, 10 * _RIDGE * n)
     ridge[:m] = _RIDGE * n
+    found, free = np.zeros(size), slice(0, m if shared else size)
     with threadpool_limits(limits=1, user_api="blas"):
-        found = np.linalg.solve(normal + np.diag(ridge), right)
+        found[free] = np.linalg.solve((normal + np.diag(ridge))[free, free], right[free])
     explained = 2 * float(np.sum(found * right)) - float(np.sum(found[:, None] * normal * found[None, :]))
     slopes = found[:m] + found[m:].reshape(n_classes, m)
-    constant = -np.sum(slopes * means, axis=1)
+    constant = np.zeros(n_classes) if shared else -np.sum(slopes * means, axis=1)
     return np.column_stack([constant, slopes]), explained / before if before > 0 else 0.0
 
 

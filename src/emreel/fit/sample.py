@@ -40,10 +40,14 @@ PIECE_BYTES, ROWS_BYTES = 2**26, 2**28
 CORE_POINTS = 32_768
 #: Grid points on either side over which unrest is measured.
 UNREST_REACH = 2
+#: Grid points on either side over which a plane is fitted.
+SLOPE_REACH = 3
 #: Frames that a descriptor is suggested from.
 SUGGEST_FRAMES = 12
 #: What the sample keeps of each row beside its features: for the classes' order, for the preview, for fields.
 EXTRA_COLUMNS = ("order", "intensity", "pixel", "roughness", "y_px", "x_px")
+#: And of each core point: see `smooth_features`.
+CORE_COLUMNS = ("unrest", "slope", "y_px", "x_px")
 #: A row's surroundings, lattice periods: far enough that no smoothing carries an edge over them.
 SURROUNDINGS_PERIODS = 1.5
 
@@ -69,7 +73,7 @@ class Rows:
     hashes: npt.NDArray[np.uint64]  # (n,)
     extra: npt.NDArray[np.float32]  # (n, 6): see EXTRA_COLUMNS
     mean_features: npt.NDArray[np.float32]  # (m, feature): means over 3 x 3 grid points, at the m lowest hashes
-    unrest: npt.NDArray[np.float32]  # (m,): how much those differ around the point; small in the cores of phases
+    core_extra: npt.NDArray[np.float32]  # (m, 4): see CORE_COLUMNS
     core_hashes: npt.NDArray[np.uint64]  # (m,)
 
 
@@ -102,12 +106,13 @@ class _Describe:
         extra = np.column_stack([order[near_y, near_x], pixel, rough, *places]).astype(np.float32)
         mean, unrest = smooth_features(features)
         core_ys, core_xs, core_hashes = self._points(piece, self.n_core_points)
+        core_places = piece.tile.y0 + core_ys * stride, piece.tile.x0 + core_xs * stride
         return Rows(
             features=features[ys, xs],
             hashes=hashes,
             extra=extra,
             mean_features=mean[core_ys, core_xs],
-            unrest=unrest[core_ys, core_xs],
+            core_extra=np.column_stack([unrest[core_ys, core_xs], *core_places]).astype(np.float32),
             core_hashes=core_hashes,
         )
 
@@ -164,6 +169,12 @@ class Sample:
     def pixel_size_nm(self) -> float | None:
         return pixel_size_nm(self.movies[0])
 
+    @property
+    def frame_shape_yx(self) -> tuple[int, int] | None:
+        """The frames' shape, or None for movies of several."""
+        shapes = {_shape_yx(movie) for movie in self.movies}
+        return shapes.pop() if len(shapes) == 1 else None
+
     def fold(self, of: Callable[[Frame, Mask], P]) -> P:
         """``of(frame, valid)`` over a dozen prepared frames, in order."""
         chosen = [self.frames[i] for i in _spread(len(self.frames), SUGGEST_FRAMES)]
@@ -184,7 +195,7 @@ class Sample:
         apart = float(getattr(descriptor, "resolution_px", descriptor.halo + 1))
         frames = Counter(index for index, _, _ in self.frames)
         return math.fsum(
-            self.movies[index].sizes["y"] * self.movies[index].sizes["x"] / apart**2 * n**0.5
+            self.movies[index].sizes["y"] * self.movies[index].sizes["x"] / (apart / 2) ** 2 * n**0.75
             for index, n in frames.items()
         )
 
@@ -225,11 +236,16 @@ class _OfPrepared:
 
 
 def smooth_features(features: FeatureMap) -> tuple[FeatureMap, npt.NDArray[np.float32]]:
-    """Means over 3 x 3 grid points, and their unrest, shape (y_grid, x_grid).
+    """Means over 3 x 3 grid points, and how unlike the core of a phase each point is, shape (y_grid, x_grid, 2).
 
-    Unrest is the squared change of the means from `UNREST_REACH` grid points on one side to as many on the other,
-    along y and along x together; the largest of 3 x 3 points. At the edge the change is taken over what there is, and
-    scaled to the full distance.
+    The first is the unrest: the squared change of the means from `UNREST_REACH` grid points on one side to as many on
+    the other, along y and along x together; the largest of 3 x 3 points. At the edge the change is taken over what
+    there is, and scaled to the full distance. It is small in a calm phase, and large on boundaries and all over a phase
+    of wild texture.
+
+    The second is the slope: the share of the variance of (2 `SLOPE_REACH` + 1)^2 points that one plane a feature
+    explains, 0 to 1. It is large on boundaries, which all features cross in one direction, and where a calm
+    phase bends slowly; noise and texture have no direction.
     """
     mean = ndimage.uniform_filter(features, (3, 3, 1), mode="nearest")
     unrest = np.zeros(features.shape[:2], np.float32)
@@ -239,7 +255,28 @@ def smooth_features(features: FeatureMap) -> tuple[FeatureMap, npt.NDArray[np.fl
         change = np.take(mean, ahead, axis=axis) - np.take(mean, behind, axis=axis)
         scale = (2 * UNREST_REACH / np.maximum(ahead - behind, 1)) ** 2
         unrest += np.einsum("yxf,yxf->yx", change, change) * np.expand_dims(scale, 1 - axis).astype(np.float32)
-    return mean, ndimage.maximum_filter(unrest, 3, mode="nearest")
+    return mean, np.stack([ndimage.maximum_filter(unrest, 3, mode="nearest"), slope_share(features)], axis=-1)
+
+
+def slope_share(features: FeatureMap) -> npt.NDArray[np.float32]:
+    """Share of the features' variance around each point that one plane a feature explains, shape (y_grid, x_grid)."""
+    flat = features - features.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+    offsets = np.arange(-SLOPE_REACH, SLOPE_REACH + 1, dtype=np.float64)
+    even, ramp = np.full(len(offsets), 1 / len(offsets)), offsets / np.sum(offsets**2)
+    spread = float(np.mean(offsets**2))
+
+    def sums(along_y: npt.NDArray[np.float64], along_x: npt.NDArray[np.float64]) -> FeatureMap:
+        down = ndimage.correlate1d(flat, along_y, axis=0, mode="nearest")
+        both: FeatureMap = ndimage.correlate1d(down, along_x, axis=1, mode="nearest")
+        return both
+
+    explained = spread * np.sum(sums(ramp, even) ** 2 + sums(even, ramp) ** 2, axis=-1)
+    squares = np.sum(flat**2, axis=-1)
+    for axis in (0, 1):
+        squares = ndimage.correlate1d(squares, even, axis=axis, mode="nearest")
+    variance = squares - np.sum(sums(even, even) ** 2, axis=-1)
+    share: npt.NDArray[np.float32] = np.clip(explained / np.maximum(variance, 1e-12), 0, 1).astype(np.float32)
+    return share
 
 
 def take_sample(movies: Sequence[xr.DataArray], recipe: Recipe) -> Sample:
