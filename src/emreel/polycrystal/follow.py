@@ -87,7 +87,7 @@ class GrainFollower:
     halfway between two grains it is the same for both and small for every third, so that boundaries lie where both
     lattices are equally strong, without lag and without slivers of others. Between grid points scores are linear.
 
-    A grain that is nowhere ``core_periods`` deep has vanished. Where a piece of lattice looks like no grain around, a
+    A grain begins ``core_periods`` deep; one that is nowhere ``least_periods`` deep has vanished. Where a piece of lattice looks like no grain around, a
     new one begins. A grain keeps its own angle for long (``memory`` is what one frame may change it by), so that one
     that has been overgrown does not live on with its neighbour's angle.
 
@@ -112,9 +112,10 @@ class GrainFollower:
     merge_deg: float | None = None
     sharpness: float = 20.0
     coupling: float = 6.0
-    smooth_periods: float = 0.7
+    smooth_periods: float = 1.0
     reach_periods: float = 2.0
     core_periods: float = 0.9
+    least_periods: float = 0.6
     memory: float = 0.1
 
     def __post_init__(self) -> None:
@@ -218,11 +219,11 @@ class GrainFollower:
     ) -> tuple[Regions, list[_Claim]]:
         """Labels after some rounds of claims, and the last claims."""
         labels, claims = regions, list[_Claim]()
-        least = self.core_periods * self.period_points
+        least, least_piece = (depth * self.period_points for depth in (self.least_periods, self.core_periods))
         for turn in range(rounds):
             claims = self._claims(labels, angles_deg, evidence, self.coupling if turn else 0.0)
             won = _winners(claims, labels.shape)
-            labels = keep_deep(np.where(evidence.inside, won, 0).astype(np.int32), least)
+            labels = keep_deep(np.where(evidence.inside, won, 0).astype(np.int32), least, least_piece)
             labels = _filled(labels, self.reach_periods * self.period_points)
         return labels, claims
 
@@ -259,7 +260,8 @@ class GrainFollower:
             if region < len(own):
                 own[region] = np.exp(1j * self.fold * np.deg2rad(angle))
         apart = np.abs(np.angle(mean * np.conj(own[labels])))
-        return evidence.inside & ((labels == 0) | (apart > NEW_ANGLE * self.fold * np.deg2rad(self.merge_deg or 0.0)))
+        far = apart > NEW_ANGLE * self.fold * np.deg2rad(self.merge_deg or 0.0)
+        return np.asarray(evidence.inside & ((labels == 0) | far))
 
     def _painted(self, labels: Regions, claims: list[_Claim], lattice: Mask) -> RegionMap:
         """Regions of the pixels: the largest score, among the labels of the grid points around."""

@@ -46,8 +46,9 @@ def find_regions(
     gradient[~inside] = np.inf
     size = 2 * int(np.ceil(period_points)) + 1
     cores, _ = ndimage.label((gradient == ndimage.minimum_filter(gradient, size)) & inside, np.ones((3, 3)))
-    regions = merge_regions(watershed(gradient, cores, mask=inside).astype(np.int32), phasors, merge_rad)
-    return renumber(keep_deep(regions, least_depth_points))
+    grown = watershed(gradient, cores, mask=inside).astype(np.int32)  # type: ignore[no-untyped-call]
+    regions = merge_regions(grown, phasors, merge_rad)
+    return renumber(keep_deep(regions, least_depth_points, least_depth_points))
 
 
 def gradient_of(phasors: Phasors, sigma_points: float) -> npt.NDArray[np.float32]:
@@ -118,16 +119,21 @@ def mean_phasors(regions: Regions, phasors: Phasors) -> npt.NDArray[np.complex12
     return np.asarray(sums[0] + 1j * sums[1])
 
 
-def keep_deep(regions: Regions, least_depth_points: float) -> Regions:
-    """The connected pieces of regions that have a point so deep inside; the frame's edge is no border."""
+def keep_deep(regions: Regions, least_main_points: float, least_other_points: float) -> Regions:
+    """The connected pieces of regions that have a point so deep inside; the frame's edge is no border.
+
+    least_main_points : for the largest piece of every region; least_other_points : for all others.
+    """
     kept = np.zeros_like(regions)
     for number, box in enumerate(ndimage.find_objects(regions), start=1):
         if box is None:
             continue
         pieces, n = ndimage.label(regions[box] == number)
+        largest = int(np.argmax(np.bincount(pieces.ravel())[1:])) + 1
         for piece in range(1, n + 1):
             mine = pieces == piece
-            if depth_of(mine, box, regions.shape) >= least_depth_points:
+            least = least_main_points if piece == largest else least_other_points
+            if depth_of(mine, box, regions.shape) >= least:
                 kept[box][mine] = number
     return kept
 
