@@ -14,7 +14,7 @@ from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
 from emreel.descriptors.geometry import pad_frame
 from emreel.descriptors.intensity import Intensity
 from emreel.descriptors.lattice import SMALLEST_FRAME_PERIODS, Lattice
-from emreel.descriptors.peaks import learn_peaks
+from emreel.descriptors.peaks import Peaks, learn_peaks
 from emreel.descriptors.sample_sums import CountSums, Sums, white_noise
 from emreel.movie import EmreelError
 
@@ -24,6 +24,8 @@ FOLDS = (2, 4, 6)
 FOLD_SHARE = 0.7
 #: Harmonics of the fold that are told.
 N_HARMONICS = 2
+#: Peaks whose |g| differ by less than this share lie on one ring.
+RING_WIDTH = 0.1
 #: Points a period, as near as whole pixels allow: boundaries are drawn between them.
 POINTS_A_PERIOD = 3.0
 LARGEST_STRIDE = 8
@@ -167,10 +169,7 @@ class Ring:
         """
         learned = dict(given)
         if "period_px" not in learned:
-            period_px = learn_peaks(fold).period_px
-            if period_px is None:
-                raise RingError("the movie shows no lattice. Give period_px, or use another descriptor.")
-            learned["period_px"] = period_px
+            learned["period_px"] = _ring_period_px(learn_peaks(fold))
         learned.setdefault("stride", suggest_stride(learned["period_px"]))
         if not {"mean_counts", "zero_counts"} <= learned.keys():
             counts = fold(CountSums.of)
@@ -243,6 +242,17 @@ class Ring:
         harmonics = np.abs(energies[crystal] @ np.exp(1j * np.outer(theta, FOLDS)))
         coherence = np.median(harmonics / np.maximum(total[crystal], 1e-12)[:, None], axis=0)
         return Sums(np.array([1.0, np.median(total[crystal]), *coherence]))
+
+
+def _ring_period_px(peaks: Peaks) -> float:
+    """1/|g| of the ring; where a few large grains show peaks, of the ring that the strongest lies on."""
+    if len(peaks) == 0:
+        if peaks.ring_period_px is None:
+            raise RingError("the movie shows no lattice. Give period_px, or use another descriptor.")
+        return peaks.ring_period_px
+    lengths, power = np.hypot(*peaks.g_yx.T), peaks.power - peaks.background
+    on_ring = np.abs(lengths / lengths[0] - 1) < RING_WIDTH
+    return float(np.sum(power[on_ring]) / np.sum(power[on_ring] * lengths[on_ring]))
 
 
 def suggest_stride(period_px: float) -> int:

@@ -87,9 +87,9 @@ class GrainFollower:
     halfway between two grains it is the same for both and small for every third, so that boundaries lie where both
     lattices are equally strong, without lag and without slivers of others. Between grid points scores are linear.
 
-    A grain begins ``core_periods`` deep; one that is nowhere ``least_periods`` deep has vanished. Where a piece of lattice looks like no grain around, a
-    new one begins. A grain keeps its own angle for long (``memory`` is what one frame may change it by), so that one
-    that has been overgrown does not live on with its neighbour's angle.
+    A grain begins ``core_periods`` deep; one that is nowhere ``least_periods`` deep has vanished. Where a piece of
+    lattice looks like no grain around, a new one begins. A grain keeps its own angle for long (``memory`` is what one
+    frame may change it by), so that one that has been overgrown does not live on with its neighbour's angle.
 
     Parameters
     ----------
