@@ -34,7 +34,7 @@ Doubles = npt.NDArray[np.float64]
 LEAST_ORIENTATIONS = 6
 APART_MERGES = 1.5
 #: Grains that count are so many periods deep.
-LEAST_PERIODS = 1.5
+LEAST_PERIODS = 2.5
 #: Amplitude from which a point may belong to a grain that counts, over that of the movie's crystals.
 CRYSTAL = 0.5
 #: Without pores of another brightness, lattice and disorder have these amplitudes.
@@ -42,6 +42,8 @@ ORDERED, DISORDERED = 0.9, 0.0
 #: Pores are brighter or darker than the crystals by so many of their standard deviations, and weaker in amplitude,
 #: and there are so many points of them.
 PORE_SIGMAS, PORE_AMPLITUDE, LEAST_PORES = 5.0, 0.85, 1e-3
+#: Their counts differ from the crystals' by this share at least: gaps between grains are a little darker, too.
+PORE_CONTRAST = 0.5
 #: Brightness of pores: this quantile of their points, from the crystals' side, so that their edges do not count.
 PORE_QUANTILE = 0.75
 SIGMA_A_MAD = 1.4826
@@ -205,10 +207,12 @@ def _phases_of(rows: Doubles, crystal: npt.NDArray[np.bool_]) -> tuple[Doubles, 
     weak = rows[:, 0] < PORE_AMPLITUDE
     sides = [weak & (side * (bright - usual) > PORE_SIGMAS * sigma) for side in (-1.0, 1.0)]
     pores = max(sides, key=np.count_nonzero)
-    if np.count_nonzero(pores) < LEAST_PORES * len(rows):
-        return np.array([1.0, 0.0]), DISORDERED, ORDERED
     side = -1.0 if pores is sides[0] else 1.0
-    level = usual + side * float(np.quantile(np.abs(bright[pores] - usual), PORE_QUANTILE))
+    far = float(np.quantile(np.abs(bright[pores] - usual), PORE_QUANTILE)) if pores.any() else 0.0
+    level = usual + side * far
+    few = np.count_nonzero(pores) < LEAST_PORES * len(rows)
+    if few or abs(level**2 / usual**2 - 1) < PORE_CONTRAST:
+        return np.array([1.0, 0.0]), DISORDERED, ORDERED
     # counts are halfway where brightness, their square root, is this; the two centres lie as far from it
     cut = float(np.sqrt((level**2 + usual**2) / 2))
     return np.array([0.0, 1.0]), 2 * cut - usual, usual
