@@ -22,8 +22,8 @@ from emreel.movie import EmreelError
 FOLDS = (2, 4, 6)
 #: The fold is the lowest whose coherence reaches this share of the largest.
 FOLD_SHARE = 0.7
-#: Harmonics of the fold that are told.
-N_HARMONICS = 2
+#: Harmonics of the fold that are told: two, or as many as reach this one. A spot is too wide to show higher ones.
+LEAST_HARMONICS, HIGHEST_HARMONIC = 2, 8
 #: Peaks whose |g| differ by less than this share lie on one ring.
 RING_WIDTH = 0.1
 #: Points a period, as near as whole pixels allow: boundaries are drawn between them.
@@ -46,7 +46,7 @@ class Ring:
     `emreel.descriptors.lattice`, steps 1 to 3, freed from white noise). Then, with n the fold of the lattice (n = 4
     for a square one),
 
-        amplitude = sqrt(sum_k E_k) / A,   H_m = sum_k E_k exp(i m n theta_k) / A^2,   m = 1, 2,
+        amplitude = sqrt(sum_k E_k) / A,   H_m = sum_k E_k exp(i m n theta_k) / A^2,   m = 1, 2 (up to 4 for n = 2),
 
     A the amplitude of the movie's crystals. arg(H_1) / n is the in-plane angle. H_2 tells what H_1 alone cannot:
     where two grains mix, H_1 points to an angle between theirs, which may be that of a third grain, while H_2 does not.
@@ -105,10 +105,10 @@ class Ring:
     n_orientations: int = 18
 
     def __post_init__(self) -> None:
-        if self.fold < 2 or self.fold % 2 or N_HARMONICS * self.fold >= 2 * self.n_orientations:
+        if self.fold < 2 or self.fold % 2 or self.n_harmonics * self.fold >= 2 * self.n_orientations:
             raise RingError(
                 f"got a fold of {self.fold} with {self.n_orientations} orientations, wanted an even number from 2 up "
-                f"and more than {N_HARMONICS / 2:g} orientations for each."
+                "and at least as many orientations as the highest harmonic."
             )
         if self.stride < 1 or int(self.stride) != self.stride or not 2 <= self.period_px < np.inf:
             raise RingError(
@@ -121,8 +121,12 @@ class Ring:
     @property
     def features(self) -> tuple[Feature, ...]:
         """The amplitude, the brightness, then real and imaginary part of each harmonic."""
-        parts = [f"{part}_{m * self.fold}" for m in range(1, N_HARMONICS + 1) for part in ("cos", "sin")]
+        parts = [f"{part}_{m * self.fold}" for m in range(1, self.n_harmonics + 1) for part in ("cos", "sin")]
         return (Feature("amplitude"), Feature("brightness", brightness=True), *map(Feature, parts))
+
+    @property
+    def n_harmonics(self) -> int:
+        return max(LEAST_HARMONICS, HIGHEST_HARMONIC // self.fold)
 
     @property
     def halo(self) -> int:
@@ -219,7 +223,7 @@ class Ring:
     def _waves(self) -> npt.NDArray[np.float32]:
         """shape (orientation, 2 m): cosine and sine of every harmonic."""
         theta = np.pi * np.arange(self.n_orientations) / self.n_orientations
-        phases = [m * self.fold * theta for m in range(1, N_HARMONICS + 1)]
+        phases = [m * self.fold * theta for m in range(1, self.n_harmonics + 1)]
         return np.stack([part(phase) for phase in phases for part in (np.cos, np.sin)], axis=-1).astype(np.float32)
 
     @property

@@ -18,7 +18,7 @@ from emreel.cluster import FixedPoint, ScatterSums
 from emreel.descriptors.base import FeatureMap, Frame, Mask
 from emreel.descriptors.geometry import pad_frame
 from emreel.descriptors.registry import suggest_descriptor
-from emreel.descriptors.ring import N_HARMONICS, Ring, RingError
+from emreel.descriptors.ring import Ring, RingError
 from emreel.fit.errors import FitError
 from emreel.fit.sample import Sample
 from emreel.model import Model
@@ -189,7 +189,6 @@ def _rows_of(ring: Ring, frame: Frame, valid: Mask) -> _Rows:
     energy = np.maximum(features[..., 0] ** 2, np.float32(1e-6))
     shares = np.abs(ring.harmonics(features)) / energy[..., None]
     rows = np.concatenate([features[..., :2], shares], axis=-1)[valid[:: ring.stride, :: ring.stride]]
-    assert rows.shape[1] == 2 + N_HARMONICS
     step = -(-len(rows) // MOST_POINTS) if len(rows) else 1
     return _Rows(rows[::step])
 

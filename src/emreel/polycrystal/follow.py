@@ -20,12 +20,14 @@ RegionMap = npt.NDArray[np.uint32]  # (y, x): identities, 0 = none
 
 #: Rounds of claims a frame, and in the first frame, where no grain is known before.
 ROUNDS, FIRST_ROUNDS = 3, 6
+#: Orientations nearer than this are one grain; see `GrainFollower.merge_deg`.
+MERGE_DEG = 5.5
 #: Strengths below this share of the movie's crystals' are noise, and are not made to count as more.
 LEAST_STRENGTH = 0.25
 #: What no grain would claim.
 NEVER = np.float32(-1e6)
 #: A new grain is deeper than an old one must be to stay, by this factor, and further off in angle than what is merged.
-NEW_DEPTH, NEW_ANGLE = 1.3, 1.3
+NEW_DEPTH, NEW_ANGLE = 2.0, 1.3
 
 
 class GrainError(EmreelError, ValueError):
@@ -95,7 +97,8 @@ class GrainFollower:
     ----------
     fold : n. stride : px between grid points. period_px : of the lattice's ring.
     weights : how strongly a crystal shows H_1 and H_2, over its whole energy; learned at fit time.
-    merge_deg : orientations nearer than this are one grain, when they are seen for the first time.
+    merge_deg : orientations nearer than this are one grain, when they are seen for the first time. None: 5.5 degrees,
+        less for folds above 4. (The width of a spot does not grow with the period of a lower fold.)
 
     >>> follower = GrainFollower(fold=4, stride=4, period_px=12.0, weights=(0.9, 0.7))
     >>> turn = np.deg2rad(np.where(np.arange(40) < 20, 10.0, 40.0)) * np.ones((30, 1))
@@ -121,7 +124,7 @@ class GrainFollower:
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", tuple(float(weight) for weight in self.weights))
         if self.merge_deg is None:
-            object.__setattr__(self, "merge_deg", 5.5 * 4 / self.fold)
+            object.__setattr__(self, "merge_deg", MERGE_DEG * min(1.0, 4 / self.fold))
         numbers = (self.period_px, self.merge_deg, self.sharpness, self.smooth_periods, self.reach_periods)
         if not all(value is not None and 0 < value < np.inf for value in numbers) or not self.weights:
             raise GrainError(f"got {self}, wanted positive lengths, sharpness and angle, and a weight a harmonic.")

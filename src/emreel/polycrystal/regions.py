@@ -149,7 +149,7 @@ def depth_of(mine: Mask, box: tuple[slice, slice], shape_yx: tuple[int, ...]) ->
             lines[-1] = lines[-2]
     if padded.all():
         return float("inf")
-    return float(ndimage.distance_transform_edt(padded).max())
+    return float(ndimage.distance_transform_edt(padded)[1:-1, 1:-1].max())
 
 
 def renumber(regions: Regions) -> Regions:
