@@ -123,7 +123,7 @@ def test_inputs_stay_as_they_were():
 
 def test_folds_and_the_angle_that_is_merged():
     angles = {fold: GrainFollower(fold=fold, stride=4, period_px=12.0, weights=(1.0,)).merge_deg for fold in (2, 4, 6)}
-    assert angles == {2: 5.5, 4: 5.5, 6: pytest.approx(3.667, abs=1e-3)}
+    assert angles == {2: 4.0, 4: 4.0, 6: pytest.approx(2.667, abs=1e-3)}
 
 
 def test_refuses_what_does_not_fit():

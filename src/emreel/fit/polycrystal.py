@@ -32,7 +32,7 @@ Doubles = npt.NDArray[np.float64]
 
 #: So many orientations, told apart by `APART_MERGES` times what is merged, make a polycrystal: a decahedron has five.
 LEAST_ORIENTATIONS = 6
-APART_MERGES = 1.5
+APART_MERGES = 2.0
 #: Grains that count are so many periods deep.
 LEAST_PERIODS = 2.5
 #: Amplitude from which a point may belong to a grain that counts, over that of the movie's crystals.

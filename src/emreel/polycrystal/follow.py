@@ -21,7 +21,7 @@ RegionMap = npt.NDArray[np.uint32]  # (y, x): identities, 0 = none
 #: Rounds of claims a frame, and in the first frame, where no grain is known before.
 ROUNDS, FIRST_ROUNDS = 3, 6
 #: Orientations nearer than this are one grain; see `GrainFollower.merge_deg`.
-MERGE_DEG = 5.5
+MERGE_DEG = 4.0
 #: Strengths below this share of the movie's crystals' are noise, and are not made to count as more.
 LEAST_STRENGTH = 0.25
 #: What no grain would claim.
@@ -97,7 +97,7 @@ class GrainFollower:
     ----------
     fold : n. stride : px between grid points. period_px : of the lattice's ring.
     weights : how strongly a crystal shows H_1 and H_2, over its whole energy; learned at fit time.
-    merge_deg : orientations nearer than this are one grain, when they are seen for the first time. None: 5.5 degrees,
+    merge_deg : orientations nearer than this are one grain, when they are seen for the first time. None: 4 degrees,
         less for folds above 4. (The width of a spot does not grow with the period of a lower fold.)
 
     >>> follower = GrainFollower(fold=4, stride=4, period_px=12.0, weights=(0.9, 0.7))
