@@ -25,6 +25,7 @@ LAYERS = [
         "reduce",
         "refine",
         "orientation",
+        "polycrystal",
         "provenance",
         "progress",
         "testing",

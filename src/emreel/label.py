@@ -20,6 +20,7 @@ import xarray as xr
 from emreel import engine
 from emreel.model import FrameLabels, Model
 from emreel.movie import check_movie, frame_times_s, pixel_size_nm
+from emreel.polycrystal import GrainState
 from emreel.prepare import FrameReport
 from emreel.prepare.measure import measure_frames
 from emreel.progress import Note, Progress, StageStarted, StepsDone, ignore
@@ -46,6 +47,7 @@ from emreel.result import (
     write_block,
     write_frame_tables,
 )
+from emreel.track.polycrystal import follow_grains, label_polycrystal
 
 #: Pixels that one task labels: a few frames, so that tasks are neither many nor large.
 BLOCK_PIXELS = 2**23
@@ -110,11 +112,18 @@ def label_movie(
 
 
 def label_stream(frames: Iterable[npt.NDArray[Any]], model: Model) -> Iterator[FrameLabels]:
-    """Labels and membership of each frame as it comes, shape (y, x) counts; equal to `label_movie` to the bit."""
+    """Labels and membership of each frame as it comes, shape (y, x) counts; equal to `label_movie` to the bit.
+
+    The frames of a polycrystal have their grains with them (``region``, ``angle_deg``).
+    """
+    grains: GrainState | None = None
     for frame in frames:
         report = model.report(frame)
         model = model.followed(frame, report)
-        yield model.label_frame(frame, report)
+        labels = model.label_frame(frame, report)
+        if model.grains is not None:
+            grains, labels = follow_grains(model, labels, grains)
+        yield labels
 
 
 def repair_result(
@@ -222,11 +231,17 @@ def _label_missing(movie: xr.DataArray, model: Model, path: Path, ledger: Ledger
     done = [n_done]
     progress(StepsDone("label", n_done, layout.n_blocks))
 
-    def record(_: _Job, finished: Record) -> None:
+    def count(finished: Record) -> None:
         ledger.append(finished)
         done[0] += 1
         progress(StepsDone("label", done[0], layout.n_blocks))
 
+    def record(_: _Job, finished: Record) -> None:
+        count(finished)
+
+    if model.grains is not None:
+        label_polycrystal(movie, model, path.resolve(), ledger, _frame_row, count)
+        return
     shape_yx = layout.shape_tyx[1:]
     locate: Callable[[_Job], engine.Region] = partial(_Job.region, reach_px=model.reach, shape_yx=shape_yx)
     for jobs in _plan_jobs(movie, model, layout, missing):
@@ -277,7 +292,8 @@ def _create(
     shape = (movie.sizes["time"], movie.sizes["y"], movie.sizes["x"])
     n_pixels = shape[1] * shape[2]
     tile_yx = None
-    if model.follow == "none" and n_pixels * BYTES_PER_PIXEL > engine.active_workers().memory_bytes // 2:
+    in_order = model.follow != "none" or model.grains is not None
+    if not in_order and n_pixels * BYTES_PER_PIXEL > engine.active_workers().memory_bytes // 2:
         tile_yx = fit_tile(shape[1:], model.stride, (TILE_PX, TILE_PX))
     layout = plan_layout(
         shape,
@@ -286,6 +302,8 @@ def _create(
         frames_per_block=max(min(BLOCK_PIXELS // n_pixels, MOST_FRAMES_PER_BLOCK), 1),
         tile_yx=tile_yx,
         with_membership=with_membership,
+        with_regions=model.grains is not None,
+        with_orientation=model.grains is not None,
     )
     model.save(Path(path) / "model.zarr")
     origin = tuple(float(movie.coords[d].values[0]) / (pixel_size_nm(movie) or 1.0) for d in ("y", "x"))

@@ -20,6 +20,7 @@ from emreel.descriptors.base import Descriptor, FeatureMap, Frame, Mask, Project
 from emreel.descriptors.geometry import Tile, grid_length, upsample_nearest, window_of
 from emreel.descriptors.registry import build_descriptor, describe_descriptor
 from emreel.movie import EmreelError
+from emreel.polycrystal import GrainFollower
 from emreel.prepare import FrameReport, FrameSums, Prepare
 from emreel.provenance import Provenance, digest_of
 from emreel.reduce import project_rows
@@ -49,11 +50,17 @@ class FrameLabels:
 
     label : shape (y, x), uint8: 1..K, 254 invalid, 255 unknown. membership : shape (class, y_grid, x_grid),
     uint8, 0..255 for 0..1. prepared : shape (y, x), float32, the frame that was described.
+    features : of a polycrystal's usable frames, shape (y_grid, x_grid, feature): what its grains are followed by.
+    region, angle_deg : once they were followed, identity of every pixel's grain, shape (y, x), uint32, 0 = none, and
+    in-plane angle of the lattice, shape (y_grid, x_grid), float32, NaN where there is none.
     """
 
     label: npt.NDArray[np.uint8]
     membership: npt.NDArray[np.uint8]
     prepared: Frame
+    features: FeatureMap | None = None
+    region: npt.NDArray[np.uint32] | None = None
+    angle_deg: npt.NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,6 +78,7 @@ class Model:
     potts : how neighbours on the grid pull at each other's labels; None for not at all.
     temperature : by which log posteriors are divided, so that memberships are as sure as they are right.
     follow : "none", or "step": the centres move by one k-means step a frame (`followed`) before it is labelled.
+    grains : how the grains of a polycrystal are followed, whole frames in their order; None for other movies.
     """
 
     descriptor: Descriptor
@@ -86,6 +94,7 @@ class Model:
     temperature: float = 1.0
     upsample: str = "linear"
     follow: str = "none"
+    grains: GrainFollower | None = None
     pixel_size_nm: float | None = None
     label_names: tuple[str, ...] = ()
     label_colors: tuple[str, ...] = ()
@@ -168,11 +177,12 @@ class Model:
             return FrameLabels(
                 np.full(tile.shape, INVALID, np.uint8), np.zeros((self.n_clusters, *grid_shape), np.uint8), shown
             )
-        scores, far = self._scores(prepared, valid, have, tile, shape_yx)
+        features = self._features_of_whole(prepared, valid, have, tile, shape_yx)
+        scores, far = self._scores(prepared, valid, have, tile, shape_yx, features)
         soft = self._membership(scores[: grid_shape[0], : grid_shape[1]])
         label = self._upsample(scores, far, tile.shape)
         label[_deep_inside(~valid, self._invalid_depth, have, tile)] = INVALID
-        return FrameLabels(label, np.rint(soft * 255).astype(np.uint8), shown)
+        return FrameLabels(label, np.rint(soft * 255).astype(np.uint8), shown, features)
 
     def followed(self, frame: npt.NDArray[Any], report: FrameReport | None = None) -> Self:
         """The model after one k-means step on the grid points of one frame as recorded, shape (y, x).
@@ -281,8 +291,24 @@ class Model:
         """Pixels this deep inside dead data are labelled invalid; nearer ones take their neighbours' class."""
         return max(self.descriptor.halo // 4, 1)
 
-    def _scores(
+    def _features_of_whole(
         self, prepared: Frame, valid: Mask, have: Tile, tile: Tile, shape_yx: tuple[int, int]
+    ) -> FeatureMap | None:
+        """The features that grains are followed by; of whole frames only."""
+        if self.grains is None:
+            return None
+        if tile.shape != shape_yx:
+            raise ModelError("the grains of a polycrystal are followed through whole frames, got a tile of one.")
+        return self.descriptor(*window_of(prepared, valid, have, tile.grown(self.descriptor.halo)))
+
+    def _scores(
+        self,
+        prepared: Frame,
+        valid: Mask,
+        have: Tile,
+        tile: Tile,
+        shape_yx: tuple[int, int],
+        features: FeatureMap | None = None,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """Log posteriors up to a constant of the point, (y_grid, x_grid, class), neighbours in mind.
 
@@ -291,7 +317,7 @@ class Model:
         """
         ends = Tile(tile.y0, min(tile.y1 + 1, shape_yx[0]), tile.x0, min(tile.x1 + 1, shape_yx[1]))
         around = ends.grown(self._potts_reach_px, shape_yx)
-        distances = self._distances(prepared, valid, have, around, shape_yx)
+        distances = self._distances(prepared, valid, have, around, shape_yx, features)
         nearest = distances.argmin(axis=2)
         far = (distances.min(axis=2) / self.unknown_sq_distance[nearest]).astype(np.float32)
         scores = np.float32(-0.5 / self.scatter) * distances
@@ -304,11 +330,19 @@ class Model:
         return scores[rows, columns], far[rows, columns]
 
     def _distances(
-        self, prepared: Frame, valid: Mask, have: Tile, tile: Tile, shape_yx: tuple[int, int]
+        self,
+        prepared: Frame,
+        valid: Mask,
+        have: Tile,
+        tile: Tile,
+        shape_yx: tuple[int, int],
+        features: FeatureMap | None = None,
     ) -> npt.NDArray[np.float32]:
         """Squared distances of the tile's grid points to the centres, (y_grid, x_grid, class)."""
-        padded, mask = window_of(prepared, valid, have, tile.grown(self.descriptor.halo))
-        projected = self._project(padded, mask)
+        if features is None:
+            projected = self._project(*window_of(prepared, valid, have, tile.grown(self.descriptor.halo)))
+        else:
+            projected = self._projected(features)
         rows = projected.reshape(-1, projected.shape[-1])
         field = self._field_of(shape_yx)
         if field is None:
@@ -324,7 +358,9 @@ class Model:
     def _project(self, padded: Frame, mask: Mask) -> FeatureMap:
         if self.components is not None and isinstance(self.descriptor, Projecting):
             return self.descriptor.project(padded, self.mean, self.components, mask)
-        features = self.descriptor(padded, mask)
+        return self._projected(self.descriptor(padded, mask))
+
+    def _projected(self, features: FeatureMap) -> FeatureMap:
         rows = project_rows(features.reshape(-1, features.shape[-1]), self.mean, self.components)
         return rows.reshape(*features.shape[:2], -1)
 
@@ -377,6 +413,8 @@ class Model:
             "scatter": self.scatter,
             "pixel_size_nm": self.pixel_size_nm,
         }
+        if self.grains is not None:
+            described["grains"] = asdict(self.grains) | {"weights": list(self.grains.weights)}
         described["prepare"]["display_range"] = list(self.prepare.display_range)
         if with_names:
             described["labels"] = [
@@ -405,6 +443,7 @@ class Model:
             temperature=float(head["refine"]["temperature"]),
             potts=None if head["refine"]["potts"] is None else Potts(**head["refine"]["potts"]),
             follow=str(head["time"]["follow"]),
+            grains=None if head.get("grains") is None else GrainFollower(**head["grains"]),
             pixel_size_nm=head["pixel_size_nm"],
             label_names=tuple(label["name"] for label in head["labels"]),
             label_colors=tuple(label["color"] for label in head["labels"]),

@@ -84,6 +84,17 @@ class RefineStep:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GrainsStep:
+    """[grains] whether the movie is a polycrystal, whose grains are followed by names (`emreel.polycrystal`).
+
+    ``find`` : "auto" looks, where neither the number of phases nor a descriptor is given; "always" takes the movie for
+    one; "never" does not. With "auto" the descriptor "ring" without a number of phases means a polycrystal, too.
+    """
+
+    find: Literal["auto", "always", "never"] = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TimeStep:
     """[time] what a frame's labels owe to the frames before it.
 
@@ -108,6 +119,7 @@ _STEPS = {
     "reduce": ReduceStep,
     "cluster": ClusterStep,
     "refine": RefineStep,
+    "grains": GrainsStep,
     "time": TimeStep,
     "sample": SampleStep,
 }
@@ -132,6 +144,7 @@ class Recipe:
     reduce: ReduceStep = ReduceStep()
     cluster: ClusterStep = ClusterStep()
     refine: RefineStep = RefineStep()
+    grains: GrainsStep = GrainsStep()
     time: TimeStep = TimeStep()
     sample: SampleStep = SampleStep()
 
@@ -142,6 +155,19 @@ class Recipe:
     def clusterer(self) -> str:
         """The clusterer's name: the recipe's, or the one that belongs to its descriptor."""
         return self.cluster.name or str(getattr(descriptor_class(self.descriptor.name), "clusterer", "kmeans"))
+
+    @property
+    def seeks_grains(self) -> bool:
+        """Whether the movie may be taken for a polycrystal."""
+        if self.grains.find != "auto":
+            return self.grains.find == "always"
+        plain = self.descriptor == DescriptorStep() and self.cluster.name is None
+        return self.cluster.n_clusters in (None, "auto") and (plain or self.descriptor.name == "ring")
+
+    @property
+    def demands_grains(self) -> bool:
+        """Whether the movie is taken for a polycrystal without looking."""
+        return self.seeks_grains and (self.grains.find == "always" or self.descriptor.name == "ring")
 
     def with_clusters(self, n_clusters: int) -> Self:
         """The same recipe for another number of phases."""
@@ -235,6 +261,7 @@ def _check(recipe: Recipe) -> None:
         if getattr(recipe.refine, key) is not None or key != "temperature":
             _number(f"[refine] {key}", getattr(recipe.refine, key), least)
     _one_of("[refine] upsample", recipe.refine.upsample, ("linear", "nearest"))
+    _one_of("[grains] find", recipe.grains.find, ("auto", "always", "never"))
     _one_of("[time] follow", recipe.time.follow, ("none", "step"))
     if recipe.cluster.separate not in (None, True, False):
         raise RecipeError(f"[cluster] separate is true or false, got {recipe.cluster.separate!r}.")

@@ -231,7 +231,7 @@ class Lattice:
         if not draft.g_vectors:
             return draft._with_plain_levels(given, fold)
         if "noise_power" not in given:
-            draft = replace(draft, noise_power=white_noise(fold(draft._standardised_spectrum)))
+            draft = replace(draft, noise_power=white_noise(fold(draft.standardised_spectrum)))
         if "amplitude_global" not in given:
             fourth, second = fold(draft._amplitude_sums).values
             draft = replace(draft, amplitude_global=float(np.sqrt(fourth / second)) if second > 0 else 1.0)
@@ -339,7 +339,7 @@ class Lattice:
     def _padded_view(self, frame: Frame, valid: Mask) -> WorkingView:
         return WorkingView.of(frame, valid, halo=0, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
 
-    def _standardised_spectrum(self, frame: Frame, valid: Mask) -> SpectrumSums:
+    def standardised_spectrum(self, frame: Frame, valid: Mask) -> SpectrumSums:
         view = self._padded_view(frame, valid)
         return SpectrumSums.of(self._standardised(view, self._local_mean(view)), valid)
 

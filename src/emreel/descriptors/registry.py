@@ -12,6 +12,7 @@ from emreel.names import Registry, did_you_mean
 
 BUILT_IN = {
     "lattice": "emreel.descriptors.lattice:Lattice",
+    "ring": "emreel.descriptors.ring:Ring",
     "gabor": "emreel.descriptors.gabor:GaborBank",
     "translation": "emreel.descriptors.translation:TranslationSymmetry",
     "preselected": "emreel.descriptors.translation:PreselectedTranslations",

@@ -15,12 +15,14 @@ from emreel.cluster.registry import needs_n_clusters
 from emreel.descriptors.base import Descriptor
 from emreel.descriptors.lattice import Lattice
 from emreel.descriptors.registry import describe_descriptor
+from emreel.descriptors.ring import Ring
 from emreel.fit.errors import FitError
 from emreel.fit.learn import learn_model
-from emreel.fit.sample import take_sample
+from emreel.fit.polycrystal import learn_polycrystal, seek_polycrystal
+from emreel.fit.sample import Sample, take_sample
 from emreel.model import PIXEL_SIZE_TOLERANCE, Model
 from emreel.movie import check_movie, pixel_size_nm
-from emreel.progress import Progress, StageStarted, ignore
+from emreel.progress import Note, Progress, StageStarted, ignore
 from emreel.recipe import DescriptorStep, Recipe
 
 __all__ = ["FitError", "fit_model", "suggest_recipe"]
@@ -57,6 +59,11 @@ def fit_model(
     progress(StageStarted("measure"))
     sample = take_sample(movies, recipe)
     progress(StageStarted("suggest"))
+    if centers is None and recipe.seeks_grains:
+        ring = _ring_of(sample, recipe, progress)
+        if ring is not None:
+            _check_frame_size(movies, ring)
+            return learn_polycrystal(sample, recipe, ring)
     descriptor = sample.suggest(recipe.descriptor)
     ruler = descriptor if isinstance(descriptor, Lattice) else sample.suggest(DescriptorStep())
     _check_frame_size(movies, descriptor)
@@ -73,6 +80,10 @@ def suggest_recipe(movie: object, recipe: Recipe | None = None) -> Recipe:
     """
     recipe = recipe or Recipe()
     sample = take_sample(_parse_movies(movie), recipe)
+    ring = _ring_of(sample, recipe, ignore) if recipe.seeks_grains else None
+    if ring is not None:
+        fields = describe_descriptor(ring)
+        return replace(recipe, descriptor=DescriptorStep(name=fields.pop("name"), fields=fields))
     fields = describe_descriptor(sample.suggest(recipe.descriptor))
     return replace(recipe, descriptor=DescriptorStep(name=fields.pop("name"), fields=fields))
 
@@ -80,9 +91,23 @@ def suggest_recipe(movie: object, recipe: Recipe | None = None) -> Recipe:
 def _with_clusters(recipe: Recipe, n_clusters: int | None) -> Recipe:
     if n_clusters is not None:
         recipe = recipe.with_clusters(n_clusters)
+    if recipe.seeks_grains and recipe.demands_grains:
+        return recipe
     if recipe.cluster.n_clusters in (None, "auto") and needs_n_clusters(recipe.clusterer):
         raise FitError("the number of phases is not given. Pass n_clusters=3, or -k 3 on the command line.")
     return recipe
+
+
+def _ring_of(sample: Sample, recipe: Recipe, progress: Progress) -> Ring | None:
+    """The ring of a polycrystal; None when the movie is none."""
+    fields = dict(recipe.descriptor.fields) if recipe.descriptor.name == "ring" else {}
+    found = seek_polycrystal(sample, fields)
+    if found is not None and (recipe.demands_grains or found.is_polycrystal):
+        progress(Note(f"a polycrystal: {found}; its grains are followed by names"))
+        return found.ring
+    if recipe.demands_grains:
+        raise FitError("the movie shows no lattice, so it has no grains. Leave [grains] find and the ring out.")
+    return None
 
 
 def _parse_movies(movie: object) -> list[xr.DataArray]:

@@ -18,7 +18,14 @@ from emreel.result.store import (
     shard_paths,
     write_block,
 )
-from emreel.result.tables import class_fraction_table, count_labels, quality_table, read_table, write_table
+from emreel.result.tables import (
+    class_fraction_table,
+    count_labels,
+    quality_table,
+    read_table,
+    region_table,
+    write_table,
+)
 from emreel.result.verify import Damage, verify_block, verify_result
 
 __all__ = [
@@ -55,6 +62,7 @@ __all__ = [
     "read_layout",
     "read_ledger",
     "read_table",
+    "region_table",
     "remove_partials",
     "shard_paths",
     "verify_block",

@@ -18,7 +18,7 @@ from emreel.result.errors import ResultError
 from emreel.result.layout import Layout
 from emreel.result.ledger import read_ledger
 from emreel.result.store import STORE, read_facts
-from emreel.result.tables import class_fraction_table, quality_table, read_table, write_table
+from emreel.result.tables import class_fraction_table, quality_table, read_table, region_table, write_table
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +29,9 @@ _SHORT_UNITS = {"second": "s", "nanometer": "nm", "pixel": "px"}
 class Result:
     """A result on disk, for looking at. Nothing is read before it is asked for.
 
-    ``tree`` holds everything for xarray: the root is a Dataset on the full grid (``label``), the nodes
-    ``membership`` and ``preview`` have grids of their own. ``tree.attrs["emreel"]`` tells where it came from.
+    ``tree`` holds everything for xarray: the root is a Dataset on the full grid (``label``, ``region``), the nodes
+    ``membership``, ``orientation`` and ``preview`` have grids of their own. ``tree.attrs["emreel"]`` tells where it
+    came from.
     """
 
     path: Path
@@ -60,6 +61,30 @@ class Result:
         if not self.layout.with_membership:
             raise ResultError(f"{self.path} has no memberships. Label the movie with memberships switched on.")
         return self.tree["membership"].to_dataset()["membership"]
+
+    @property
+    def region(self) -> xr.DataArray:
+        """Identities of regions that last through the movie, dims (time, y, x), uint32, 0 = none.
+
+        Raises
+        ------
+        ResultError : the result has none.
+        """
+        if not self.layout.with_regions:
+            raise ResultError(f"{self.path} has no regions. They are followed in movies of polycrystals.")
+        return self.dataset["region"]
+
+    @property
+    def orientation(self) -> xr.DataArray:
+        """In-plane angle of the lattice, degrees, dims (time, y_grid, x_grid), NaN where there is none.
+
+        Raises
+        ------
+        ResultError : the result has none.
+        """
+        if not self.layout.with_orientation:
+            raise ResultError(f"{self.path} has no orientations. They are told for movies of polycrystals.")
+        return self.tree["orientation"].to_dataset()["angle"]
 
     @property
     def preview(self) -> xr.DataArray:
@@ -125,13 +150,17 @@ def open_result(
     root = datasets.pop("label").assign_attrs(emreel=facts)
     if facts["pixel_size_nm"] is not None:
         root["label"].attrs["pixel_size_nm"] = facts["pixel_size_nm"]
+    if "region" in datasets:
+        root = root.merge(datasets.pop("region"), combine_attrs="override")
+    if "angle" in datasets:
+        datasets["orientation"] = datasets.pop("angle")
     datasets["preview"] = datasets["preview"].rename(y="y_preview", x="x_preview")
     tree = xr.DataTree.from_dict({"/": root} | {f"/{name}": dataset for name, dataset in datasets.items()})
     return Result(folder, tree, ledger.layout, facts, missing)
 
 
 def write_frame_tables(path: str | os.PathLike[str]) -> None:
-    """Write the tables ``quality`` and ``class_fraction`` from the ledger's records, see `emreel.result.tables`."""
+    """Write ``quality``, ``class_fraction`` and, where there are any, ``regions`` from the ledger's records."""
     result = open_result(path, chunks=None)
     records = list(read_ledger(path).done.values())
     write_table(path, "quality", quality_table(records, result.times_s))
@@ -143,6 +172,11 @@ def write_frame_tables(path: str | os.PathLike[str]) -> None:
         pixel_size_nm=result.pixel_size_nm,
     )
     write_table(path, "class_fraction", fractions)
+    if result.layout.with_regions:
+        regions = region_table(
+            records, result.times_s, last_frame=result.layout.shape_tyx[0] - 1, pixel_size_nm=result.pixel_size_nm
+        )
+        write_table(path, "regions", regions)
 
 
 def _open_array(folder: Path, layout: Layout, name: str, chunks: Mapping[str, int] | str | None) -> xr.Dataset:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from emreel.descriptors.geometry import Tile, grid_length
@@ -45,6 +45,7 @@ class ArraySpec:
     shape: tuple[int, ...]
     chunks: tuple[int, ...]
     shards: tuple[int, ...]
+    dtype: str = "uint8"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,8 @@ class Layout:
     """How a result is cut into blocks, shards and chunks. Checked on creation.
 
     ``shape_tyx`` is the movie's shape; ``tile_yx`` is a tile's size, px: along each axis the whole frame, or a
-    multiple of ``chunk_yx``, which then is a multiple of the stride and of ``preview_factor``.
+    multiple of ``chunk_yx``, which then is a multiple of the stride and of ``preview_factor``. ``with_regions``: blocks
+    write the identity of every pixel's region, too; ``with_orientation``: the in-plane angle on the stride's grid.
 
     Raises
     ------
@@ -67,6 +69,8 @@ class Layout:
     chunk_yx: tuple[int, int]
     preview_factor: int
     with_membership: bool = True
+    with_regions: bool = False
+    with_orientation: bool = False
 
     def __post_init__(self) -> None:
         _check_ranges(self)
@@ -98,7 +102,7 @@ class Layout:
         return map(self.block, range(self.n_blocks))
 
     def arrays(self) -> dict[str, ArraySpec]:
-        """The arrays that blocks write, by name: label, preview and, where wanted, membership."""
+        """The arrays that blocks write, by name: label, preview and, where wanted, membership, region, angle."""
         specs = {
             "label": self._spec("labels/segments/label", ("time", "y", "x"), 1),
             "preview": self._spec("preview", ("time", "y", "x"), self.preview_factor),
@@ -106,11 +110,18 @@ class Layout:
         if self.with_membership:
             dims = ("time", "class", "y_grid", "x_grid")
             specs["membership"] = self._spec("membership/membership", dims, self.stride, self.n_classes)
+        if self.with_regions:
+            spec = self._spec("labels/regions/region", ("time", "y", "x"), 1)
+            specs["region"] = replace(spec, dtype="uint32")
+        if self.with_orientation:
+            spec = self._spec("orientation/angle", ("time", "y_grid", "x_grid"), self.stride)
+            specs["angle"] = replace(spec, dtype="float32")
         return specs
 
     def region(self, name: str, block: Block) -> tuple[slice, ...]:
         """Where a block's data lie in the array ``name``."""
-        t, step = slice(*block.frames), {"label": 1, "preview": self.preview_factor, "membership": self.stride}[name]
+        t = slice(*block.frames)
+        step = {"label": 1, "region": 1, "preview": self.preview_factor}.get(name, self.stride)
         space = block.tile.grid_slices(step)
         return (t, slice(0, self.n_classes), *space) if name == "membership" else (t, *space)
 
@@ -134,7 +145,8 @@ class Layout:
         LayoutError : a field is missing, unknown or of another type.
         """
         names = [field.name for field in fields(cls)]
-        if set(values) != set(names):
+        needed = {name for name in names if name not in ("with_regions", "with_orientation")}
+        if not needed <= set(values) <= set(names):
             raise LayoutError(f"got a layout with the fields {sorted(values)}, wanted {sorted(names)}.")
         return cls(**{name: _tuple_of(value) for name, value in values.items()})
 
@@ -163,6 +175,8 @@ def plan_layout(
     frames_per_block: int,
     tile_yx: tuple[int, int] | None = None,
     with_membership: bool = True,
+    with_regions: bool = False,
+    with_orientation: bool = False,
 ) -> Layout:
     """Cut a movie into blocks.
 
@@ -195,6 +209,8 @@ def plan_layout(
         chunk_yx=(_chunk_px(height, tile[0], unit), _chunk_px(width, tile[1], unit)),
         preview_factor=factor,
         with_membership=with_membership,
+        with_regions=with_regions,
+        with_orientation=with_orientation,
     )
 
 

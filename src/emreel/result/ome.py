@@ -72,7 +72,8 @@ def build(scene: Scene, facts: Mapping[str, Any]) -> dict[str, bytes]:
     _create(root, specs["preview"], {"long_name": "preview of the movie", "units": "1"})
     _add_coordinates(root, scene, scene.layout.preview_factor)
 
-    root.create_group("labels", attributes={"ome": {"version": OME_VERSION, "labels": ["segments"]}})
+    names = ["segments", *(["regions"] if "region" in specs else [])]
+    root.create_group("labels", attributes={"ome": {"version": OME_VERSION, "labels": names}})
     segments = root.create_group("labels/segments", attributes={"ome": _label_metadata(scene)})
     _create(root, specs["label"], _flags(scene))
     _add_coordinates(segments, scene, 1)
@@ -82,6 +83,14 @@ def build(scene: Scene, facts: Mapping[str, Any]) -> dict[str, bytes]:
         _create(root, specs["membership"], {"long_name": "class membership", "units": "1", "scale_factor": 1 / 255})
         _add_coordinates(group, scene, scene.layout.stride, suffix="_grid")
         _add_coordinate(group, "class", np.arange(1, scene.layout.n_classes + 1), {"long_name": "label value"})
+    if "region" in specs:
+        regions = root.create_group("labels/regions", attributes={"ome": _region_metadata(scene)})
+        _create(root, specs["region"], {"long_name": "region", "units": "1"})
+        _add_coordinates(regions, scene, 1)
+    if "angle" in specs:
+        group = root.create_group("orientation")
+        _create(root, specs["angle"], {"long_name": "in-plane angle of the lattice", "units": "degree"})
+        _add_coordinates(group, scene, scene.layout.stride, suffix="_grid")
     return _consolidate({key: bytes(buffer.to_bytes()) for key, buffer in sorted(files.items())})
 
 
@@ -110,9 +119,9 @@ def _create(root: zarr.Group, spec: ArraySpec, attributes: dict[str, Any]) -> No
         shape=spec.shape,
         chunks=spec.chunks,
         shards=spec.shards,
-        dtype="uint8",
+        dtype=spec.dtype,
         compressors=COMPRESSORS,
-        fill_value=0,
+        fill_value=float("nan") if spec.dtype == "float32" else 0,
         dimension_names=spec.dims,
         attributes=attributes,
     )
@@ -176,6 +185,15 @@ def _label_metadata(scene: Scene) -> dict[str, Any]:
             "properties": [{"label-value": value, "name": name} for value, (name, _) in scene.labels.items()],
             "source": {"image": "../../"},
         },
+    }
+
+
+def _region_metadata(scene: Scene) -> dict[str, Any]:
+    """Identities have neither names nor colours of their own."""
+    return {
+        "version": OME_VERSION,
+        "multiscales": [_multiscales(scene, "region", 1) | {"name": "regions"}],
+        "image-label": {"source": {"image": "../../"}},
     }
 
 

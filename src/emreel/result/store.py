@@ -36,6 +36,7 @@ VERSION = 1
 NOT_COMPUTED, INVALID, UNKNOWN = 0, 254, 255
 
 Bytes = npt.NDArray[np.uint8]
+Values = npt.NDArray[Any]
 
 
 def create_store(
@@ -102,6 +103,8 @@ def write_block(
     label: Bytes,
     preview: Bytes,
     membership: Bytes | None = None,
+    region: npt.NDArray[np.uint32] | None = None,
+    angle: npt.NDArray[np.float32] | None = None,
 ) -> dict[str, int]:
     """Write one block: one whole shard of each array, each in one step. Meant to run inside a task.
 
@@ -109,6 +112,7 @@ def write_block(
     ----------
     label : shape (t, y, x), uint8. ``preview`` : shape (t, y / factor, x / factor), uint8.
     membership : shape (t, class, y_grid, x_grid), uint8, 0..255 = 0..1; given exactly when the layout has it.
+    region : shape (t, y, x), uint32. angle : shape (t, y_grid, x_grid), float32, degrees. As for the membership.
 
     Returns
     -------
@@ -121,7 +125,9 @@ def write_block(
     """
     if layout.block(block.index) != block:
         raise LayoutError(f"got {block}, wanted {layout.block(block.index)}: the block is of another layout.")
-    data = {"label": label, "preview": preview} | ({} if membership is None else {"membership": membership})
+    optional = {"membership": membership, "region": region, "angle": angle}
+    data: dict[str, Values] = {"label": label, "preview": preview}
+    data |= {name: values for name, values in optional.items() if values is not None}
     if set(data) != set(layout.arrays()):
         raise LayoutError(f"got the arrays {sorted(data)}, wanted {sorted(layout.arrays())}.")
     for name, values in data.items():
@@ -233,14 +239,15 @@ def _place_store(target: Path, content: Mapping[str, bytes]) -> None:
         raise explain_os_error(error, target) from error
 
 
-def _check_data(name: str, values: Bytes, layout: Layout, block: Block) -> None:
+def _check_data(name: str, values: Values, layout: Layout, block: Block) -> None:
+    dtype = np.dtype(layout.arrays()[name].dtype)
     wanted = tuple(part.stop - part.start for part in layout.region(name, block))
-    if not isinstance(values, np.ndarray) or values.dtype != np.uint8 or values.shape != wanted:
+    if not isinstance(values, np.ndarray) or values.dtype != dtype or values.shape != wanted:
         got = f"{getattr(values, 'dtype', type(values).__name__)} {getattr(values, 'shape', '')}"
-        raise LayoutError(f"block {block.index}: got {name} as {got}, wanted uint8 {wanted}.")
+        raise LayoutError(f"block {block.index}: got {name} as {got}, wanted {dtype} {wanted}.")
 
 
-def _encode_shard(store: Path, layout: Layout, name: str, block: Block, values: Bytes) -> bytes:
+def _encode_shard(store: Path, layout: Layout, name: str, block: Block, values: Values) -> bytes:
     """The bytes of one whole shard, encoded as the array wants it but away from the disk."""
     spec, key = layout.arrays()[name], layout.shard_key(name, block)
     try:
@@ -259,7 +266,7 @@ def _encode_shard(store: Path, layout: Layout, name: str, block: Block, values: 
         shards=spec.shards,
         dtype=array.dtype,
         compressors=array.compressors,
-        fill_value=0,
+        fill_value=array.fill_value,
         config={"write_empty_chunks": True},  # zarr 3.1.6 ignores this where an array is opened
     )
     twin[layout.region(name, block)] = values

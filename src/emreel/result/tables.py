@@ -43,6 +43,18 @@ QUALITY_COLUMNS = (
     "reason",
 )
 FRACTION_COLUMNS = ("frame", "time_s", "label", "name", "area_px2", "area_nm2", "fraction")
+REGION_COLUMNS = (
+    "frame",
+    "time_s",
+    "region",
+    "label",
+    "area_px2",
+    "area_nm2",
+    "centroid_y_px",
+    "centroid_x_px",
+    "orientation_deg",
+    "event",
+)
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -143,6 +155,35 @@ def class_fraction_table(
     kinds: dict[str, Any] = dict.fromkeys(("frame", "label", "area_px2"), np.int64)
     kinds |= dict.fromkeys(("time_s", "area_nm2", "fraction"), np.float64) | {"name": str}
     return table.astype(kinds)
+
+
+def region_table(
+    records: Iterable[Record],
+    times_s: npt.NDArray[np.float64] | None,
+    *,
+    last_frame: int,
+    pixel_size_nm: float | None,
+) -> pd.DataFrame:
+    """One row a frame and region, from the ledger's rows whose ``regions`` are [region, label, px, y, x, angle_deg].
+
+    ``event`` is "appears" in a region's first frame and "vanishes" in its last, but not at the ends of the movie.
+    """
+    area_nm2 = np.nan if pixel_size_nm is None else pixel_size_nm**2
+    rows = []
+    for frame, parts in _by_frame(records).items():
+        for region, label, area, y, x, angle in parts[0].get("regions", ()):
+            time_s = _time(times_s, frame)
+            rows.append((frame, time_s, region, label, area, area * area_nm2, y, x, angle, ""))
+    table = pd.DataFrame(rows, columns=list(REGION_COLUMNS))
+    kinds: dict[str, Any] = dict.fromkeys(("frame", "region", "label", "area_px2"), np.int64)
+    kinds |= dict.fromkeys(("time_s", "area_nm2", "centroid_y_px", "centroid_x_px", "orientation_deg"), np.float64)
+    table = table.astype(kinds | {"event": str})
+    if len(table):
+        first, last = (table.groupby("region")["frame"].transform(how) for how in ("min", "max"))
+        good = table["frame"].min(), min(last_frame, table["frame"].max())
+        table.loc[(table["frame"] == last) & (last < good[1]), "event"] = "vanishes"
+        table.loc[(table["frame"] == first) & (first > good[0]), "event"] = "appears"
+    return table
 
 
 def _table_path(path: str | os.PathLike[str], name: str) -> Path:

@@ -86,5 +86,5 @@ def _check_metadata(path: str | os.PathLike[str], layout: Layout) -> Iterator[Da
             spec.shape,
             spec.chunks,
             spec.shards,
-        ) or array.dtype != np.uint8:
+        ) or array.dtype != np.dtype(spec.dtype):
             yield Damage(None, name, f"its zarr.json tells shape {array.shape}, wanted {spec.shape}")

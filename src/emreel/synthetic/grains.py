@@ -25,6 +25,7 @@ from emreel.synthetic.lattice import (
     hexagonal_cell,
     nearest_column,
     read_cell,
+    rectangular_cell,
     square_cell,
 )
 from emreel.synthetic.optics import Optics
@@ -37,6 +38,8 @@ _LINES = Detector(dose=30.0, flicker=0.02, line_noise=0.04)
 _WARP_Y_LAYER, _WARP_X_LAYER = 1, 2
 _FLOOR, _PORE = 0.3, 0.12  # relative intensity between the particles and in a pore
 _CURTAINS = 24
+#: Patterns: their cell, and the angle after which it looks the same.
+_CELLS = {"square": (square_cell, 90.0), "hexagonal": (hexagonal_cell, 60.0), "rectangular": (rectangular_cell, 180.0)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,7 @@ class GrainGrowth(Scene):
 
     Parameters
     ----------
-    pattern : "square" or "hexagonal" superlattice.
+    pattern : "square", "hexagonal" or "rectangular" (sides 1 to 1.6) superlattice.
     n_grains, n_pores : over the frame and a margin around it.
     growth : how far boundaries move during the movie; at 1, a typical grain of falling weight just vanishes.
     min_misorientation_deg : between neighbours in the first frame, as far as it can be had.
@@ -86,7 +89,7 @@ class GrainGrowth(Scene):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_choice("pattern", self.pattern, ("square", "hexagonal"))
+        require_choice("pattern", self.pattern, tuple(_CELLS))
         require_whole("n_grains", self.n_grains, least=1)
         require_number("n_grains", self.n_grains, most=65_000)
         require_whole("n_pores", self.n_pores, least=0)
@@ -103,7 +106,7 @@ class GrainGrowth(Scene):
     @property
     def symmetry_deg(self) -> float:
         """Angle after which the superlattice looks the same."""
-        return 90.0 if self.pattern == "square" else 60.0
+        return _CELLS[self.pattern][1]
 
     @property
     def n_labels(self) -> int:
@@ -177,7 +180,7 @@ class GrainGrowth(Scene):
     def _particles(self, view: View, labels: npt.NDArray[Any]) -> Image:
         """Whole nanoparticles on the lattice of their grain; each belongs to the grain that holds its centre."""
         period = self.lattice_px
-        cell = square_cell(period) if self.pattern == "square" else hexagonal_cell(period)
+        cell = _CELLS[self.pattern][0](period)
         table = cell_table(cell, self.optics, self.pixel_size_nm, self.probe_sigma_nm)
         level = self.optics.level_of(view.x + view.drift_yx[1], self.shape_yx[1])
         margin = int(np.ceil(0.6 * period))

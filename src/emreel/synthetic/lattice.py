@@ -151,3 +151,8 @@ def square_cell(period_px: float, centre_weight: float = 0.0) -> Cell:
 def hexagonal_cell(period_px: float) -> Cell:
     """Hexagonal cell with nearest neighbours `period_px` apart."""
     return Cell(vectors_yx=((0.0, period_px), (period_px * 3**0.5 / 2, period_px / 2)))
+
+
+def rectangular_cell(period_px: float) -> Cell:
+    """Rows of columns `period_px` apart along x, the rows 1.6 times as far apart along y."""
+    return Cell(vectors_yx=((0.0, period_px), (1.6 * period_px, 0.0)))
