@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs-check bench memory score methods plane-groups gallery clean
+.PHONY: help demo test check format docs-check bench memory score methods phases plane-groups gallery clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ score: $(READY)  ## accuracy on the movies with truth (EMREEL_DATA)
 
 methods: $(READY)  ## the same for every published method, one table (takes an hour)
 	$(BIN)/python -m benchmarks.score --methods -o score/methods
+
+phases: $(READY)  ## is the number of phases found? generated movies, and recordings of one phase
+	$(BIN)/python -m benchmarks.phases
 
 plane-groups: $(READY)  ## which descriptor tells which plane groups apart
 	$(BIN)/python -m benchmarks.plane_groups

@@ -167,19 +167,25 @@ def suggest(
     roi: RoiOption = None,
     bin_tyx: BinOption = None,
     dataset: DatasetOption = None,
+    evidence: Annotated[
+        Path | None, typer.Option("--evidence", help="A picture of what speaks for each number of phases.")
+    ] = None,
 ) -> None:
-    """Write a recipe for a movie: the lattice that it shows, and windows and stride that follow from it.
+    """Write a recipe for a movie, and say why: what it shows, its lattice, lengths, the number of phases.
 
-    Example: `emreel suggest heating.mrc -o heating.toml`
+    Example: `emreel suggest heating.mrc -o heating.toml --evidence heating.png`
     """
-    from emreel.fit import suggest_recipe
+    from emreel.fit import explain_recipe
+    from emreel.view.numbers import draw_numbers
 
     parsed = _open(movie, open_options(pixel_size_nm, None, frames, roi, bin_tyx, dataset))
-    suggested = suggest_recipe(parsed, _recipe(recipe, n_clusters))
-    suggested.save(output)
-    period = suggested.descriptor.fields.get("period_px")
-    found = "no lattice found" if not period else f"lattice period {period:.2f} px"
-    out(f"{output}: {found}, descriptor '{suggested.descriptor.name}'")
+    with show_progress() as progress:
+        suggestion = explain_recipe(parsed, _recipe(recipe, n_clusters), progress=progress)
+    output.write_text(suggestion.to_toml(), encoding="utf-8")
+    out(str(suggestion))
+    if evidence is not None:
+        draw_numbers(suggestion.weights, suggestion.model.n_clusters).savefig(evidence)
+        out(f"evidence: {evidence}")
 
 
 @app.command()

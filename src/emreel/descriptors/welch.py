@@ -118,6 +118,16 @@ class SpectrumSums:
         """How much the power of a ring gathers in spots, within single tiles; shape (tile_px // 2,). Disorder: 2."""
         return np.divide(self.ring_sq, self.ring_sum_sq, out=np.zeros_like(self.ring_sq), where=self.ring_sum_sq > 0)
 
+    @property
+    def structure(self) -> float:
+        """Mean power of the strongest ring over that of the weakest quarter: 1 in white noise, more in any texture."""
+        rings = _HalfRings(self.tile_px)
+        half = np.fft.ifftshift(self.mean_power())[:, : self.tile_px // 2 + 1]
+        lowest = LOWEST_CYCLES * self.tile_px // self.window_px
+        power = rings.mean(half)[lowest:]
+        weakest = float(np.quantile(power, 0.25))
+        return float(power.max() / weakest) if weakest > 0 else (np.inf if power.max() > 0 else 1.0)
+
     def mean_power(self) -> Floats:
         """Mean power a tile, shape (tile_px, tile_px), counts^2; white noise of variance v has mean power v."""
         return self.power / max(1, self.n_tiles)

@@ -21,13 +21,15 @@ import numpy.typing as npt
 from emreel import engine
 from emreel.cluster import CentroidSums, FixedPoint, MiniBatchKMeans, assign
 from emreel.cluster.assign import Centers
+from emreel.cluster.choose_k import Weight, weigh_numbers
 from emreel.cluster.cores import CoreClusters
 from emreel.cluster.field import IntensityField, Placed, learn_field
 from emreel.cluster.registry import InRounds, build_clusterer
 from emreel.cluster.separation import separate
+from emreel.descriptors.base import Descriptor
 from emreel.descriptors.lattice import Lattice
 from emreel.fit.errors import FitError
-from emreel.fit.projection import Projection, gather_cores
+from emreel.fit.projection import N_EXTRA, Projection, gather_cores, gather_reservoir, learn_projection
 from emreel.fit.rims import Labeller, without_rims
 from emreel.fit.sample import CORE_COLUMNS, EXTRA_COLUMNS, Rows, Sample
 from emreel.model import MOST_CLASSES
@@ -55,6 +57,27 @@ class Evidence:
     projection: Projection
     sample: Sample
     recipe: Recipe
+
+    @classmethod
+    def of(cls, rows: engine.Parts, recipe: Recipe, descriptor: Descriptor, sample: Sample) -> Evidence:
+        """Project the rows, and bring a fair share of them to the driver.
+
+        Raises
+        ------
+        FitError : more components than features.
+        """
+        projection = learn_projection(rows, recipe, descriptor)
+        projected = projection.of_parts(rows)
+        reservoir = gather_reservoir(projected, projection.n_components)
+        return cls(
+            rows=rows,
+            projected=projected,
+            seeds=np.ascontiguousarray(reservoir[:, :-N_EXTRA]),
+            extra=reservoir[:, -N_EXTRA:].astype(np.float64),
+            projection=projection,
+            sample=sample,
+            recipe=recipe,
+        )
 
     @property
     def wanted(self) -> int | None:
@@ -112,6 +135,14 @@ def find_classes(evidence: Evidence, init: npt.ArrayLike | None = None) -> tuple
             return _counted(evidence, steady, centers)
         return _with_field(evidence, separate(evidence.seeds, centers) if evidence.is_separated else centers)
     return _with_field(evidence, clusterer.fit(evidence.seeds).cluster_centers_)
+
+
+def weigh_classes(evidence: Evidence, most: int = 8) -> tuple[Weight, ...]:
+    """What speaks for 1 to ``most`` classes among the steady points (`emreel.cluster.choose_k`)."""
+    steady = _Steady.of(evidence)
+    cores = CoreClusters(seed=evidence.recipe.seed)
+    steady.fit(cores)
+    return weigh_numbers(steady.rows, cores.merging_, most=most, seed=evidence.recipe.seed)
 
 
 # ------------------------------------------------------------------------------------------------ inside

@@ -11,14 +11,12 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from emreel import engine
 from emreel.cluster import FixedPoint, ScatterSums, assign, canonical_order
 from emreel.cluster.assign import Centers
 from emreel.cluster.field import IntensityField
 from emreel.descriptors.base import Descriptor, Frame, Mask
 from emreel.descriptors.lattice import PLAIN_PERIOD_PX, Lattice
 from emreel.fit.classes import Evidence, find_classes, places_of
-from emreel.fit.projection import N_EXTRA, gather_reservoir, learn_projection
 from emreel.fit.sample import Rows, Sample
 from emreel.model import Model
 from emreel.provenance import Provenance, canonical_json, describe_movie, movie_digest
@@ -29,36 +27,18 @@ from emreel.refine import EdgeMargins, Potts
 ORDER_STEP = 0.1
 
 
-def learn_model(
-    rows: engine.Parts,
-    recipe: Recipe,
-    descriptor: Descriptor,
-    sample: Sample,
-    init: npt.ArrayLike | None = None,
-    ruler: Lattice | None = None,
-) -> Model:
+def learn_model(evidence: Evidence, init: npt.ArrayLike | None = None, ruler: Lattice | None = None) -> Model:
     """The model of the rows of a sample; ``init`` are centres to start from, shape (class, component).
 
     ``ruler`` tells the movie's lattice period, by which lengths of the recipe count.
 
     Raises
     ------
-    FitError : more components than features, more classes than labels.
+    FitError : more classes than labels.
     emreel.cluster.ClusterError : the clusterer cannot work with these rows or options.
     """
-    projection = learn_projection(rows, recipe, descriptor)
-    projected = projection.of_parts(rows)
-    reservoir = gather_reservoir(projected, projection.n_components)
-    seeds, extra = np.ascontiguousarray(reservoir[:, :-N_EXTRA]), reservoir[:, -N_EXTRA:].astype(np.float64)
-    evidence = Evidence(
-        rows=rows,
-        projected=projected,
-        seeds=seeds,
-        extra=extra,
-        projection=projection,
-        sample=sample,
-        recipe=recipe,
-    )
+    recipe, sample, projection = evidence.recipe, evidence.sample, evidence.projection
+    projected, seeds, extra = evidence.projected, evidence.seeds, evidence.extra
     centers, field = find_classes(evidence, init)
     if field is not None:
         seeds = field.flattened(seeds, centers, *places_of(extra))
@@ -70,7 +50,7 @@ def learn_model(
     scatter = within.finish()
     low, high = np.percentile(extra[:, 2], [0.5, 99.5])
     model = Model(
-        descriptor=descriptor,
+        descriptor=projection.descriptor,
         prepare=replace(sample.prepare, display_range=(float(low), float(high))),
         mean=projection.mean,
         components=projection.components,
@@ -79,7 +59,7 @@ def learn_model(
         unknown_sq_distance=np.asarray(scatter.thresholds_sq),
         counts=within.counts,
         field=field,
-        potts=_potts_of(recipe, descriptor, ruler),
+        potts=_potts_of(recipe, projection.descriptor, ruler),
         upsample=recipe.refine.upsample,
         follow=recipe.time.follow,
         pixel_size_nm=sample.pixel_size_nm,
