@@ -1,8 +1,9 @@
 """Results on disk: the zarr's layout, safe writing, the ledger of finished blocks, the lock, tables, verifying."""
 
 from emreel.result.errors import LayoutError, LedgerError, LockError, ResultError, StorageError
+from emreel.result.growing import GrowingStore
 from emreel.result.handle import Result, open_result, write_frame_tables
-from emreel.result.layout import ArraySpec, Block, Layout, fit_tile, plan_layout
+from emreel.result.layout import ArraySpec, Block, Layout, fit_tile, plan_growing_layout, plan_layout
 from emreel.result.ledger import Ledger, Record, check_identity, forget_blocks, open_ledger, read_ledger
 from emreel.result.lock import Lock, acquire_lock
 from emreel.result.store import (
@@ -28,6 +29,7 @@ __all__ = [
     "ArraySpec",
     "Block",
     "Damage",
+    "GrowingStore",
     "Layout",
     "LayoutError",
     "Ledger",
@@ -48,6 +50,7 @@ __all__ = [
     "is_result",
     "open_ledger",
     "open_result",
+    "plan_growing_layout",
     "plan_layout",
     "prepare_folder",
     "quality_table",

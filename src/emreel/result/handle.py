@@ -153,7 +153,10 @@ def _open_array(folder: Path, layout: Layout, name: str, chunks: Mapping[str, in
     elif isinstance(chunks, Mapping):
         wanted = {dim: length for dim, length in chunks.items() if dim in spec.dims}
     group = spec.path.rpartition("/")[0]
-    dataset: xr.Dataset = xr.open_zarr(str(folder / STORE), group=group or None, chunks=wanted, consolidated=False)
+    # while a result grows, only the consolidated metadata show all arrays at one length
+    dataset: xr.Dataset = xr.open_zarr(
+        str(folder / STORE), group=group or None, chunks=wanted, consolidated=layout.grows
+    )
     return dataset.drop_attrs(deep=False)
 
 

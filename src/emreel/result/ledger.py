@@ -66,6 +66,10 @@ class Ledger:
         """The blocks that are not done, in order."""
         return [block for block in self.layout.blocks() if block.index not in self.done]
 
+    def grow(self, n_frames: int) -> None:
+        """Make room for so many frames, in a result that grows. Raises LayoutError for others."""
+        self.layout = self.layout.grown(n_frames)
+
     def append(self, record: Record) -> None:
         """Count a block as done; its data must lie on the disk. A block that is done already is left as it is.
 
@@ -140,6 +144,8 @@ def read_ledger(path: str | os.PathLike[str]) -> Ledger:
     for line in lines[1:]:
         try:
             record = Record.from_dict(line)
+            if ledger.layout.grows:  # the ledger is ahead of what the zarr shows
+                ledger.grow(record.block.index + 1)
         except (KeyError, TypeError):
             break
         if not _fits(record, ledger.layout):
@@ -193,7 +199,11 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _header(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {"version": VERSION, "layout": facts["layout"], "identity": facts["identity"]}
+    """What binds a ledger to its result: the layout (of one frame where the number of frames grows) and identity."""
+    layout = dict(facts["layout"])
+    if layout.get("grows"):
+        layout["shape_tyx"] = [1, *layout["shape_tyx"][1:]]
+    return {"version": VERSION, "layout": layout, "identity": facts["identity"]}
 
 
 def _fits(record: Record, layout: Layout) -> bool:

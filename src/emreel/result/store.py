@@ -125,7 +125,7 @@ def write_block(
     if set(data) != set(layout.arrays()):
         raise LayoutError(f"got the arrays {sorted(data)}, wanted {sorted(layout.arrays())}.")
     for name, values in data.items():
-        _check_data(name, values, layout, block)
+        check_data(name, values, layout, block)
     store = Path(path) / STORE
     for name, values in data.items():
         key = layout.shard_key(name, block)
@@ -233,7 +233,8 @@ def _place_store(target: Path, content: Mapping[str, bytes]) -> None:
         raise explain_os_error(error, target) from error
 
 
-def _check_data(name: str, values: Bytes, layout: Layout, block: Block) -> None:
+def check_data(name: str, values: Bytes, layout: Layout, block: Block) -> None:
+    """Refuse what is not the bytes of this array at this block. Raises LayoutError."""
     wanted = tuple(part.stop - part.start for part in layout.region(name, block))
     if not isinstance(values, np.ndarray) or values.dtype != np.uint8 or values.shape != wanted:
         got = f"{getattr(values, 'dtype', type(values).__name__)} {getattr(values, 'shape', '')}"
@@ -247,16 +248,16 @@ def _encode_shard(store: Path, layout: Layout, name: str, block: Block, values: 
         array = zarr.open_array(store / spec.path, mode="r")
     except OSError as error:
         raise ResultError(f"{store / spec.path} is not there ({error}). Was the result moved?") from error
-    if (array.shape, array.chunks, array.shards) != (spec.shape, spec.chunks, spec.shards):
+    if (array.shape, array.chunks, array.shards) != (spec.shape, spec.chunks, spec.zarr_shards):
         raise LayoutError(
-            f"{store / spec.path} is cut into {array.shards}, wanted {spec.shards}. Use the layout of the result."
+            f"{store / spec.path} is cut into {array.shards}, wanted {spec.zarr_shards}. Use the layout of the result."
         )
     files: dict[str, Any] = {}
     twin = zarr.create_array(
         MemoryStore(files),
         shape=spec.shape,
         chunks=spec.chunks,
-        shards=spec.shards,
+        shards=spec.zarr_shards,
         dtype=array.dtype,
         compressors=array.compressors,
         fill_value=0,

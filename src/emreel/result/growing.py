@@ -1,0 +1,170 @@
+"""A result that grows while its movie is being taken: one chunk a frame, shown when it is whole.
+
+Frames are written in any order, each array's chunk in one step; the ledger counts them as everywhere.
+`GrowingStore.show` then tells readers of the new length: frame times first, then every array's shape, then the groups'
+consolidated metadata, the root's with the status last. Who opens a group by its consolidated metadata (xarray does) sees
+all arrays at one length; frames below it that are not done yet are 0, not computed. What a power cut costs of this is
+made anew from the ledger at the next start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.storage import MemoryStore
+
+from emreel.result import ome
+from emreel.result.errors import LayoutError, ResultError
+from emreel.result.files import write_file
+from emreel.result.layout import ArraySpec, Block, Layout
+from emreel.result.lines import plain_json
+from emreel.result.store import STORE, Bytes, check_data, checksum
+
+_NODE = "zarr.json"
+
+
+class GrowingStore:
+    """The zarr of a growing result, open for its one writer. Frames may be written by several threads."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._store = Path(path) / STORE
+        try:
+            files = {str(f.relative_to(self._store)): json.loads(f.read_bytes()) for f in self._store.rglob(_NODE)}
+            self._facts: dict[str, Any] = files[_NODE]["attributes"]["emreel"]
+        except (OSError, ValueError, KeyError) as error:
+            raise ResultError(f"{os.fspath(path)} is damaged ({error}). Watch into another folder.") from error
+        layout = Layout.from_dict(self._facts["layout"])
+        if not layout.grows:
+            raise ResultError(f"{os.fspath(path)} has a fixed number of frames. Watch into another folder.")
+        self._nodes = {key: _plain(node) for key, node in sorted(files.items())}
+        self._specs = layout.arrays()
+        self.layout = layout
+        self._twins = threading.local()
+        self._times: npt.NDArray[Any] = np.empty(0)
+
+    def write_frame(self, index: int, *, label: Bytes, preview: Bytes, membership: Bytes | None) -> dict[str, int]:
+        """Write one frame; shapes as `emreel.result.write_block` with t = 1. Returns crc32c by array name.
+
+        Raises
+        ------
+        LayoutError : data of another shape or dtype. StorageError : the disk is full or refuses.
+        """
+        data = {"label": label, "preview": preview} | ({} if membership is None else {"membership": membership})
+        if set(data) != set(self._specs):
+            raise LayoutError(f"got the arrays {sorted(data)}, wanted {sorted(self._specs)}.")
+        first = self.layout.block(0)
+        for name, values in data.items():
+            check_data(name, values, self.layout, first)
+        for name, values in data.items():
+            key = f"{self._specs[name].path}/c/{index}" + "/0" * (values.ndim - 1)
+            write_file(self._store / key, self._encode(name, values))
+        return {name: checksum(values) for name, values in data.items()}
+
+    @property
+    def has_times(self) -> bool:
+        """Whether frames have times in s; else they are counted."""
+        return bool(self._nodes[f"time/{_NODE}"]["data_type"] == "float64")
+
+    def block(self, index: int) -> Block:
+        """The block that is frame ``index``, which may lie beyond what is shown."""
+        return self.layout.grown(index + 1).block(index)
+
+    def show(self, n_frames: int, times_s: npt.NDArray[np.float64] | None, status: Mapping[str, Any]) -> None:
+        """Tell readers that there are ``n_frames`` frames; never fewer than before.
+
+        times_s : shape (n_frames,), s, or None where frames are counted. status : plain JSON, attrs.emreel["stream"].
+
+        Raises
+        ------
+        StorageError : the disk is full or refuses.
+        """
+        self.layout = self.layout.grown(n_frames)
+        self._facts["layout"]["shape_tyx"][0] = n_frames
+        self._facts["stream"] = plain_json(status)
+        values = np.arange(n_frames) if times_s is None else np.asarray(times_s, np.float64)
+        if values.shape != (n_frames,):
+            raise LayoutError(f"got {values.size} frame times for {n_frames} frames.")
+        if self.has_times != (times_s is not None):
+            raise LayoutError(f"got {'times' if times_s is not None else 'no times'}; this result began otherwise.")
+        changed_from = _first_change(self._times, values)
+        for key, node in self._nodes.items():
+            if node["node_type"] == "array" and "time" in node.get("dimension_names", ()):
+                if len(node["shape"]) == 1:
+                    self._write_times(key.removesuffix(f"/{_NODE}"), values, changed_from)
+                node["shape"][0] = n_frames
+            _set_interval(node, values)
+        self._times = values.copy()
+        files = ome.consolidate({key: json.dumps(node, indent=2).encode() for key, node in self._nodes.items()})
+        for key in sorted(files, key=self._rank):
+            write_file(self._store / key, files[key], flush=False)
+
+    def _rank(self, key: str) -> tuple[bool, bool]:
+        return self._nodes[key]["node_type"] == "group", key == _NODE
+
+    def _write_times(self, name: str, values: npt.NDArray[Any], changed_from: int) -> None:
+        size = ome.TIMES_PER_CHUNK
+        for start in range(changed_from // size * size, len(values), size):
+            padded = np.zeros(size, values.dtype)
+            padded[: len(values) - start] = values[start : start + size]
+            spec = ArraySpec(name, ("time",), (size,), (size,), (size,), is_sharded=False)
+            write_file(
+                self._store / name / "c" / str(start // size), _Twin(spec, values.dtype).encode(padded), flush=False
+            )
+
+    def _encode(self, name: str, values: Bytes) -> bytes:
+        twins = self._twins.__dict__
+        if name not in twins:
+            spec = self._specs[name]
+            twins[name] = _Twin(ArraySpec(name, spec.dims, (1, *spec.shape[1:]), spec.chunks, spec.shards, False))
+        encoded: bytes = twins[name].encode(values)
+        return encoded
+
+
+class _Twin:
+    """An array of one chunk in memory, that encodes as the one on the disk does."""
+
+    def __init__(self, spec: ArraySpec, dtype: npt.DTypeLike = np.uint8) -> None:
+        self._files: dict[str, Any] = {}
+        self._array = zarr.create_array(
+            MemoryStore(self._files),
+            shape=spec.shape,
+            chunks=spec.chunks,
+            dtype=dtype,
+            compressors=ome.COMPRESSORS,
+            fill_value=0,
+            config={"write_empty_chunks": True},
+        )
+
+    def encode(self, values: npt.NDArray[Any]) -> bytes:
+        self._array[...] = values
+        (key,) = set(self._files) - {_NODE}
+        return bytes(self._files[key].to_bytes())
+
+
+def _plain(node: dict[str, Any]) -> dict[str, Any]:
+    node.pop("consolidated_metadata", None)
+    return node
+
+
+def _first_change(old: npt.NDArray[Any], new: npt.NDArray[Any]) -> int:
+    common = min(len(old), len(new))
+    changed = np.flatnonzero(old[:common] != new[:common])
+    return int(changed[0]) if changed.size else common
+
+
+def _set_interval(node: Mapping[str, Any], times: npt.NDArray[Any]) -> None:
+    """The mean time from frame to frame, where an OME group tells it."""
+    if times.size < 2:
+        return
+    for image in node.get("attributes", {}).get("ome", {}).get("multiscales", ()):
+        for part in image["datasets"][0]["coordinateTransformations"]:
+            if part["type"] == "scale":
+                part["scale"][0] = float(times[-1] - times[0]) / (times.size - 1)
