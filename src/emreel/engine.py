@@ -193,6 +193,15 @@ def describe_movie(
     )
 
 
+def read_frame(movie: xr.DataArray, index: int) -> npt.NDArray[Any]:
+    """The pixels of one frame, shape (y, x), read here and now whatever scheduler is active."""
+    frame = movie.transpose(*DIMS)[index].data
+    if isinstance(frame, da.Array):
+        frame = frame.compute(scheduler="synchronous")
+    pixels: npt.NDArray[Any] = np.asarray(frame)
+    return pixels
+
+
 @contextlib.contextmanager
 def local_workers(n_workers: int, *, scheduler: str | None = None) -> Iterator[None]:
     """Make a scheduler active: ``n_workers`` processes on this machine, or the one at ``scheduler``.

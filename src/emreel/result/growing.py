@@ -2,7 +2,7 @@
 
 Frames are written in any order, each array's chunk in one step; the ledger counts them as everywhere.
 `GrowingStore.show` then tells readers of the new length: frame times first, then every array's shape, then the groups'
-consolidated metadata, the root's with the status last. Who opens a group by its consolidated metadata (xarray does) sees
+consolidated metadata, the root's with the status last. Who opens a group by its consolidated metadata (as xarray) sees
 all arrays at one length; frames below it that are not done yet are 0, not computed. What a power cut costs of this is
 made anew from the ledger at the next start.
 """
