@@ -183,7 +183,7 @@ class _LabelBlock:
             model = model.followed(frame, report)
             labels = model.label_tile(frame, have, job.block.tile, shape_yx, report)
             labelled.append(labels)
-            rows.append(_frame_row(job.block.frames[0] + offset, report, model, labels.label))
+            rows.append(frame_row(job.block.frames[0] + offset, report, model, labels.label))
         preview = self.model.prepare.preview
         checksums = write_block(
             self.path,
@@ -201,7 +201,8 @@ class _LabelBlock:
         return self.model.report(frame)
 
 
-def _frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray[np.uint8]) -> dict[str, Any]:
+def frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """What the ledger keeps of one labelled frame (see `emreel.result.tables`); of a block's part of it, in tiles."""
     followed = {} if model.follow == "none" else {"centers": model.centers.tolist()}
     return followed | {
         "frame": frame,

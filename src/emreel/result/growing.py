@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import zarr
+from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
 from emreel.result import ome
@@ -64,14 +65,34 @@ class GrowingStore:
         for name, values in data.items():
             check_data(name, values, self.layout, first)
         for name, values in data.items():
-            key = f"{self._specs[name].path}/c/{index}" + "/0" * (values.ndim - 1)
-            write_file(self._store / key, self._encode(name, values))
+            write_file(self._store / self._key(name, index), self._twin(name).encode(values))
         return {name: checksum(values) for name, values in data.items()}
 
     @property
     def has_times(self) -> bool:
         """Whether frames have times in s; else they are counted."""
         return bool(self._nodes[f"time/{_NODE}"]["data_type"] == "float64")
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the result says of itself, see `emreel.result.read_facts`."""
+        return self._facts
+
+    def read_frame(self, index: int, name: str) -> Bytes | None:
+        """One frame of the array ``name`` without its time axis, shown or not; None when the result has no such array.
+
+        Raises
+        ------
+        ResultError : the frame is not there, or damaged.
+        """
+        if name not in self._specs:
+            return None
+        file = self._store / self._key(name, index)
+        try:
+            values: Bytes = self._twin(name).decode(file.read_bytes())[0]
+        except Exception as error:
+            raise ResultError(f"{file} cannot be read ({error}). Run 'emreel verify'.") from error
+        return values
 
     def block(self, index: int) -> Block:
         """The block that is frame ``index``, which may lie beyond what is shown."""
@@ -119,13 +140,17 @@ class GrowingStore:
                 self._store / name / "c" / str(start // size), _Twin(spec, values.dtype).encode(padded), flush=False
             )
 
-    def _encode(self, name: str, values: Bytes) -> bytes:
+    def _key(self, name: str, index: int) -> str:
+        spec = self._specs[name]
+        return f"{spec.path}/c/{index}" + "/0" * (len(spec.shape) - 1)
+
+    def _twin(self, name: str) -> _Twin:
         twins = self._twins.__dict__
         if name not in twins:
             spec = self._specs[name]
             twins[name] = _Twin(ArraySpec(name, spec.dims, (1, *spec.shape[1:]), spec.chunks, spec.shards, False))
-        encoded: bytes = twins[name].encode(values)
-        return encoded
+        twin: _Twin = twins[name]
+        return twin
 
 
 class _Twin:
@@ -133,6 +158,7 @@ class _Twin:
 
     def __init__(self, spec: ArraySpec, dtype: npt.DTypeLike = np.uint8) -> None:
         self._files: dict[str, Any] = {}
+        self._chunk = "/".join(["c", *["0"] * len(spec.shape)])
         self._array = zarr.create_array(
             MemoryStore(self._files),
             shape=spec.shape,
@@ -145,8 +171,11 @@ class _Twin:
 
     def encode(self, values: npt.NDArray[Any]) -> bytes:
         self._array[...] = values
-        (key,) = set(self._files) - {_NODE}
-        return bytes(self._files[key].to_bytes())
+        return bytes(self._files[self._chunk].to_bytes())
+
+    def decode(self, encoded: bytes) -> npt.NDArray[Any]:
+        self._files[self._chunk] = default_buffer_prototype().buffer.from_bytes(encoded)
+        return np.asarray(self._array[...])
 
 
 def _plain(node: dict[str, Any]) -> dict[str, Any]:

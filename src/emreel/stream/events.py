@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -89,17 +88,18 @@ class NewPhase:
 
     def __init__(self, least_px2: int = 64, *, n_frames: int = 3, n_calibration: int = 8, factor: float = 3.0) -> None:
         self._least, self._n_frames, self._factor = least_px2, n_frames, factor
-        self._calibration: deque[int] = deque(maxlen=n_calibration)
+        self._n_calibration, self._calibration = max(n_calibration, 1), list[int]()
         self._n_over, self._told = 0, False
 
     def add(self, frame: LabelledFrame) -> Iterable[Event]:
         if frame.status != "good":
             return
-        limit = max(self._least, self._factor * max(self._calibration, default=0))
-        area, place = self._largest(frame, limit)
-        calibrated = len(self._calibration) == self._calibration.maxlen
-        if not calibrated and area <= self._least:
-            self._calibration.append(area)
+        if len(self._calibration) < self._n_calibration:
+            self._calibration.append(self._largest(frame)[0])
+            return
+        limit = max(self._least, self._factor * max(self._calibration))
+        n_unknown = frame.label_px.get(UNKNOWN, 0)
+        area, place = self._largest(frame) if n_unknown > limit else (0, (0.0, 0.0))
         over = area > limit
         self._n_over = self._n_over + 1 if over else 0
         if not over:
@@ -112,12 +112,11 @@ class NewPhase:
     def finish(self) -> Iterable[Event]:
         return ()
 
-    def _largest(self, frame: LabelledFrame, limit: float) -> tuple[int, tuple[float, float]]:
-        """Area of the largest connected unknown region, px2, and its centre; nothing is read if none can matter."""
+    def _largest(self, frame: LabelledFrame) -> tuple[int, tuple[float, float]]:
+        """Area of the largest connected unknown region, px2, and its centre (y, x), px."""
         from scipy import ndimage
 
-        n_unknown = frame.label_px.get(UNKNOWN, 0)
-        if n_unknown == 0 or (n_unknown <= limit and self._calibration.maxlen == len(self._calibration)):
+        if frame.label_px.get(UNKNOWN, 0) == 0:
             return 0, (0.0, 0.0)
         regions, _ = ndimage.label(frame.label == UNKNOWN)
         areas = np.bincount(regions.ravel())

@@ -34,7 +34,9 @@ class Policy:
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS or self.n < 1:
-            raise StreamError(f"got the policy '{self}', wanted one of {', '.join(KINDS)}, with a number of at least 1.")
+            raise StreamError(
+                f"got the policy '{self}', wanted one of {', '.join(KINDS)}, with a number of at least 1."
+            )
 
     def __str__(self) -> str:
         return self.kind if self.kind == "newest" else f"{self.kind}:{self.n}"
@@ -79,6 +81,7 @@ class Lanes:
         self._arrivals: dict[int, Arrival] = {}
         self._by_place: list[int] = []  # a heap; what is not in _arrivals any more is stale
         self._fresh: list[int] = []  # a heap of negative places: newer than all that were taken as newest
+        self._gone: set[int] = set()
         self._skip_known()
 
     def __len__(self) -> int:
@@ -94,7 +97,9 @@ class Lanes:
         for arrival in arrivals:
             self._offer(arrival)
         while self.policy.kind == "drop-oldest" and len(self) > self.policy.n:
-            self._arrivals.pop(self._lowest())
+            dropped = self._lowest()
+            del self._arrivals[dropped]
+            self._gone.add(dropped)
             self.counts.n_dropped += 1
 
     def take(self, *, at_last: bool = False) -> Arrival | None:
@@ -113,6 +118,10 @@ class Lanes:
             place = self._lowest()
         return self._arrivals.pop(place)
 
+    def is_gone(self, place: int) -> bool:
+        """Whether a frame has been dropped or skipped."""
+        return place in self._gone
+
     def _offer(self, arrival: Arrival) -> None:
         place = arrival.index
         if place < 0:
@@ -126,6 +135,7 @@ class Lanes:
             self.counts.n_late += 1
         self._newest = max(self._newest, place)
         if self.policy.kind == "every" and place % self.policy.n:
+            self._gone.add(place)
             self.counts.n_skipped += 1
             return
         self._arrivals[place] = arrival

@@ -102,7 +102,9 @@ class PushedFrames:
         when_full: str = "block",
     ) -> None:
         if when_full not in ("block", "drop-oldest") or capacity < 1:
-            raise StreamError(f"got when_full={when_full!r}, capacity={capacity}; wanted 'block' or 'drop-oldest', 1 up.")
+            raise StreamError(
+                f"got when_full={when_full!r}, capacity={capacity}; wanted 'block' or 'drop-oldest', 1 up."
+            )
         self.name, self.pixel_size_nm, self.frame_time_s = name, pixel_size_nm, frame_time_s
         self.n_dropped = 0
         self._capacity, self._blocks = capacity, when_full == "block"
