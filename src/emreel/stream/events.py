@@ -1,7 +1,7 @@
 """What happens in a movie while it is being taken: listeners look at each frame's labels and tell events.
 
-Events go to callbacks at once and into RESULT/events.jsonl, one JSON object a line: ``event``, ``frame``, ``time_s`` (null
-where unknown), ``subject``, and the event's own numbers with their units in their names.
+Events go to callbacks at once and into RESULT/events.jsonl, one JSON object a line: ``event``, ``frame``, ``time_s``
+(null where unknown), ``subject``, and the event's own numbers with their units in their names.
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ class NewPhase:
 class ClassPresence:
     """Tells ``class_vanishes`` and ``class_appears``: a class falls below, or rises above, a share of the valid pixels.
 
-    It must do so in ``n_frames`` frames one after another; the event carries the first of them. Between ``vanish_share``
-    and ``appear_share`` nothing changes.
+    It must do so in ``n_frames`` frames one after another; the event carries the first of them. Between the two shares
+    nothing changes.
     """
 
     def __init__(

@@ -27,7 +27,7 @@ CAPACITY = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """A policy and its number: how many frames may wait (``block``, ``drop-oldest``), or which are wanted (``every``)."""
+    """A policy and its number: how many frames may wait (block, drop-oldest), or which are wanted (every)."""
 
     kind: str = "newest"
     n: int = CAPACITY

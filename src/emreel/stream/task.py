@@ -28,7 +28,7 @@ class DoneFrame:
 class FrameTask:
     """``task(arrival, model)``; ``kept``: frames that were read before, by their place.
 
-    A frame that can never be read, or is of another size or kind than the first, is labelled invalid and its row says why.
+    A frame that can never be read, or is of another size or kind than the first, is labelled invalid; its row says why.
     Raises OSError where a frame cannot be read now, StorageError where the disk refuses.
     """
 

@@ -27,7 +27,7 @@ class FrameTimes:
         With no known time they are counted from 0 in steps of 1 s.
         """
         if self._step_s is not None:
-            return np.arange(n_frames) * self._step_s
+            return np.arange(n_frames, dtype=np.float64) * np.float64(self._step_s)
         known = np.full(n_frames, np.nan)
         count = min(n_frames, len(self._known))
         known[:count] = self._known[:count]
@@ -39,7 +39,7 @@ class FrameTimes:
         values = known[places]
         step = (values[-1] - values[0]) / (places[-1] - places[0]) if places.size > 1 else 1.0
         frames = np.arange(n_frames, dtype=np.float64)
-        times: npt.NDArray[np.float64] = np.interp(frames, places, values)
+        times = np.asarray(np.interp(frames, places, values), np.float64)
         before, after = frames < places[0], frames > places[-1]
         times[before] = values[0] + (frames[before] - places[0]) * step
         times[after] = values[-1] + (frames[after] - places[-1]) * step

@@ -1,8 +1,8 @@
 """Label a movie while it is being taken: ask the source, choose a frame, label it, write it, count it, tell of it.
 
-One thread (the caller's) asks the source, keeps the ledger and speaks to listeners; others read, label and write frames.
-Each frame is labelled by the same call of the model as in batch, written as one chunk of each array, counted in the
-ledger, and then shown to readers. Stopping at any moment and watching again loses and repeats nothing.
+One thread (the caller's) asks the source, keeps the ledger and speaks to listeners; others read, label and write
+frames. Each frame is labelled by the same call of the model as in batch, written as one chunk of each array, counted in
+the ledger, and then shown to readers. Stopping at any moment and watching again loses and repeats nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Watching:
     patience_s : how long a frame that cannot be read is tried again, and listeners wait for a frame that is late.
     """
 
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     idle_s: float | None = None
     threads: int = 1
     patience_s: float = 10.0
@@ -178,8 +178,8 @@ class _Watcher:
             row = self._ledger.done[index].rows[0]
             self._note_time(row)
             self._teller.take(row)
-        if self._in_order and self._ledger.done:
-            self._model = self._model.with_centers(self._ledger.done[max(self._ledger.done)].rows[0]["centers"])
+            if "centers" in row:  # of a model that follows
+                self._model = self._model.with_centers(row["centers"])
         self._offer(begun.arrivals)
 
     def _offer(self, arrivals: Iterable[Arrival]) -> None:
