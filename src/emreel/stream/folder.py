@@ -57,6 +57,10 @@ class FolderSource:
         self._done: Set[int] = frozenset()
 
     @property
+    def lost(self) -> Mapping[str, int]:
+        return {"n_before_first": self.n_before}
+
+    @property
     def state(self) -> Mapping[str, Any]:
         return {"first": self.first}
 

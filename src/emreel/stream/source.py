@@ -85,6 +85,15 @@ class Resumable(Protocol):
         """Take up what `state` told; the frames in ``done`` need not be told again. Raises StreamError."""
 
 
+@runtime_checkable
+class Losing(Protocol):
+    """A source that loses frames before it tells them, and counts them."""
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        """Names as in a result's status, and how many."""
+
+
 class PushedFrames:
     """A source for programs that have each frame in their hands: ``frames.push(image)`` from any thread.
 
@@ -141,6 +150,10 @@ class PushedFrames:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    @property
+    def lost(self) -> Mapping[str, int]:
+        return {"n_dropped_at_source": self.n_dropped}
 
     @property
     def is_finished(self) -> bool:

@@ -25,7 +25,7 @@ from emreel.stream.beginning import POLL_S, Beginning, begin_result
 from emreel.stream.errors import StreamError
 from emreel.stream.events import ClassPresence, Event, Listener, NewPhase
 from emreel.stream.lanes import Lanes, Policy
-from emreel.stream.source import Arrival, FrameSource, Resumable
+from emreel.stream.source import Arrival, FrameSource, Losing, Resumable
 from emreel.stream.tables import write_stream_tables
 from emreel.stream.task import DoneFrame, FrameTask
 from emreel.stream.telling import Teller
@@ -260,6 +260,6 @@ class _Watcher:
             "policy": str(self._how.policy),
             "n_labelled": n_done,
             **asdict(self._lanes.counts),
-            "n_lost_before": int(getattr(self._source, "n_dropped", 0)) + int(getattr(self._source, "n_before", 0)),
+            **(self._source.lost if isinstance(self._source, Losing) else {}),
             **latencies,
         }
