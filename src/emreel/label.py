@@ -109,6 +109,11 @@ def label_movie(
     return open_result(path)
 
 
+def frames_per_block(shape_yx: tuple[int, int]) -> int:
+    """Frames that one task labels, and that one shard of a result holds."""
+    return max(min(BLOCK_PIXELS // (shape_yx[0] * shape_yx[1]), MOST_FRAMES_PER_BLOCK), 1)
+
+
 def label_stream(frames: Iterable[npt.NDArray[Any]], model: Model) -> Iterator[FrameLabels]:
     """Labels and membership of each frame as it comes, shape (y, x) counts; equal to `label_movie` to the bit."""
     for frame in frames:
@@ -284,7 +289,7 @@ def _create(
         shape,
         model.stride,
         model.n_clusters,
-        frames_per_block=max(min(BLOCK_PIXELS // n_pixels, MOST_FRAMES_PER_BLOCK), 1),
+        frames_per_block=frames_per_block(shape[1:]),
         tile_yx=tile_yx,
         with_membership=with_membership,
     )

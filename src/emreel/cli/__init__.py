@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from emreel.cli import live as live
 from emreel.cli.commands import app
 from emreel.cli.interrupts import listen_for_signals
 from emreel.cli.report import say

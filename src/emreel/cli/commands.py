@@ -228,10 +228,17 @@ def repair(
 
     Example: `emreel repair heating`
     """
+    from emreel.cli.live import repair_stream
     from emreel.label import repair_result
     from emreel.result import read_facts
 
-    opened = dict(read_facts(result)["provenance"].get("opened", {}))
+    made = read_facts(result)["provenance"]
+    if "watched" in made:
+        with show_progress() as progress:
+            n_damaged = repair_stream(result, made["watched"], movie, progress, break_lock)
+        out(f"{result}: {n_damaged} damaged frames labelled again")
+        return
+    opened = dict(made.get("opened", {}))
     source = movie or opened.get("source")
     if source is None:
         raise CommandError(f"{result} does not tell which movie it was made from. Name it: --movie PATH.")

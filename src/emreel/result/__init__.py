@@ -1,5 +1,6 @@
 """Results on disk: the zarr's layout, safe writing, the ledger of finished blocks, the lock, tables, verifying."""
 
+from emreel.result.compact import compact_result
 from emreel.result.errors import LayoutError, LedgerError, LockError, ResultError, StorageError
 from emreel.result.growing import GrowingStore
 from emreel.result.handle import Result, open_result, write_frame_tables
@@ -43,6 +44,7 @@ __all__ = [
     "acquire_lock",
     "check_identity",
     "class_fraction_table",
+    "compact_result",
     "count_labels",
     "create_store",
     "fit_tile",

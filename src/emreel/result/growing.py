@@ -78,6 +78,13 @@ class GrowingStore:
         """What the result says of itself, see `emreel.result.read_facts`."""
         return self._facts
 
+    @property
+    def label_colors(self) -> tuple[tuple[int, ...], ...]:
+        """RGBA of the classes, in their order."""
+        colors = self._nodes[f"labels/segments/{_NODE}"]["attributes"]["ome"]["image-label"]["colors"]
+        classes = range(1, self.layout.n_classes + 1)
+        return tuple(tuple(color["rgba"]) for color in colors if color["label-value"] in classes)
+
     def read_frame(self, index: int, name: str) -> Bytes | None:
         """One frame of the array ``name`` without its time axis, shown or not; None when the result has no such array.
 

@@ -118,6 +118,12 @@ def open_ledger(path: str | os.PathLike[str], lock: Lock, *, identity: Mapping[s
     return _rewrite_ledger(path, lock, facts, without=())
 
 
+def write_ledger(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
+    """A whole ledger for a result that nobody else knows of yet. Raises ResultError, StorageError."""
+    facts = read_facts(path)
+    write_file(Path(path) / LEDGER, encode_lines([_header(facts), *(record.to_dict() for record in records)]))
+
+
 def forget_blocks(path: str | os.PathLike[str], blocks: Iterable[int], lock: Lock) -> int:
     """Take blocks out of the ledger, all at once, so that the next run computes them again. Returns how many.
 

@@ -37,6 +37,7 @@ def begin_result(
     path: Path,
     *,
     with_membership: bool,
+    any_pixel_size: bool,
     idle_s: float | None,
     patience_s: float,
     provenance: Mapping[str, Any],
@@ -46,14 +47,21 @@ def begin_result(
 
     Raises
     ------
-    StreamError : no frame came in time, or the first cannot be read.
+    StreamError : no frame came in time, or the first cannot be read. emreel.model.ModelError : the pixel sizes differ.
     """
+
+    def check() -> None:
+        if not any_pixel_size:
+            model.check_pixel_size(source.pixel_size_nm)
+
     identity = {"source": source.name, "model": model.digest, "membership": with_membership}
     if is_result(path):
+        check()
         return Beginning(identity, (), {}, str(read_facts(path)["provenance"].get("movie", {}).get("dtype")))
     arrivals = _wait_for_first(source, idle_s, progress)
     first = next(arrival for arrival in arrivals if not arrival.fault)
     frame = _read_first(source, first.index, patience_s)
+    check()
     model.save(path / "model.zarr")
     create_store(
         path,

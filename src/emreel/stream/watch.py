@@ -90,18 +90,18 @@ def watch(
     chosen = default_listeners(model) if listeners is None else listeners
     with acquire_lock(path, break_foreign=how.break_lock) as lock:
         remove_partials(path)
+        progress(StageStarted("watch"))
         begun = begin_result(
             source,
             model,
             Path(path),
             with_membership=how.with_membership,
+            any_pixel_size=how.any_pixel_size,
             idle_s=how.idle_s,
             patience_s=how.patience_s,
             provenance=provenance or {},
             progress=progress,
         )
-        if not how.any_pixel_size:
-            model.check_pixel_size(source.pixel_size_nm)
         ledger = open_ledger(path, lock, identity=begun.identity)
         store = GrowingStore(path)
         teller = Teller(Path(path), store, chosen, on_event, how.patience_s)
@@ -154,7 +154,6 @@ class _Watcher:
 
     def run(self) -> None:
         """Until the source is finished, or idle for long enough."""
-        self._progress(StageStarted("watch"))
         finished = False
         try:
             with ThreadPoolExecutor(self._how.threads, thread_name_prefix="emreel-watch") as pool:
