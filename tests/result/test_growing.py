@@ -165,3 +165,29 @@ def test_the_layout_survives_json() -> None:
         result.Layout.from_dict(layout.to_dict() | {"chunk_yx": [1024, 1500]})
     with pytest.raises(LayoutError, match="positive"):
         result.plan_growing_layout((0, 5), 4, 2)
+
+
+def test_chunks_are_encoded_as_zarr_does() -> None:
+    from zarr.storage import MemoryStore
+
+    from emreel.result import ome
+    from emreel.result.growing import decode_chunk, encode_chunk
+
+    rng = np.random.default_rng(0)
+    for values in (rng.integers(0, 4, (1, 70, 51), np.uint8), np.arange(1024.0), np.zeros((1, 9), np.uint8)):
+        files: dict[str, Any] = {}
+        array = zarr.create_array(
+            MemoryStore(files),
+            shape=values.shape,
+            chunks=values.shape,
+            dtype=values.dtype,
+            compressors=ome.COMPRESSORS,
+            config={"write_empty_chunks": True},
+        )
+        array[...] = values
+        assert files[array.metadata.encode_chunk_key((0,) * values.ndim)].to_bytes() == encode_chunk(values)
+    encoded = encode_chunk(rng.integers(0, 4, (5, 7), np.uint8))
+    assert decode_chunk(encoded, (5, 7)).shape == (5, 7)
+    for place in range(len(encoded)):
+        with pytest.raises(ValueError, match="checksum"):
+            decode_chunk(encoded[:place] + bytes([encoded[place] ^ 1]) + encoded[place + 1 :], (5, 7))

@@ -20,7 +20,8 @@ from emreel.result.errors import LayoutError
 from emreel.result.layout import ArraySpec, Layout
 
 OME_VERSION = "0.5"
-COMPRESSORS = (ZstdCodec(level=3), Crc32cCodec())
+ZSTD_LEVEL = 3
+COMPRESSORS = (ZstdCodec(level=ZSTD_LEVEL), Crc32cCodec())
 #: Frame times a chunk in a result that grows.
 TIMES_PER_CHUNK = 1024
 #: Values with a fixed meaning, their names and RGBA colours. 0 is transparent.
@@ -87,7 +88,7 @@ def build(scene: Scene, facts: Mapping[str, Any]) -> dict[str, bytes]:
     return consolidate({key: bytes(buffer.to_bytes()) for key, buffer in sorted(files.items())})
 
 
-def consolidate(files: Mapping[str, bytes]) -> dict[str, bytes]:
+def consolidate(files: Mapping[str, bytes], *, indent: int | None = 2) -> dict[str, bytes]:
     """Every group's zarr.json with those below it, as zarr writes them; without, xarray warns and opens slowly.
 
     Who adds or grows an array must do this again (`emreel.result.growing` shows new frames in just this way).
@@ -102,7 +103,7 @@ def consolidate(files: Mapping[str, bytes]) -> dict[str, bytes]:
             }
             below.pop("")
             node = node | {"consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": below}}
-            done[prefix + name] = json.dumps(node, indent=2).encode()
+            done[prefix + name] = json.dumps(node, indent=indent).encode()
     return done
 
 

@@ -31,8 +31,8 @@ from emreel.stream.task import DoneFrame, FrameTask
 from emreel.stream.telling import Teller
 from emreel.stream.times import FrameTimes
 
-#: How often readers are told of new frames, s.
-SHOW_S = 0.05
+#: Readers are told of new frames after so many seconds, or after so many times what telling them last took.
+SHOW_S, SHOW_SHARE = 0.05, 10
 #: Latencies that the status is told from.
 LATENCIES = 4096
 
@@ -149,7 +149,7 @@ class _Watcher:
         self._try_until: dict[int, float] = {}
         self._seen_at: dict[int, float] = {}
         self._latencies_s: deque[float] = deque(maxlen=LATENCIES)
-        self._last_new, self._shown_at, self._n_shown = time.monotonic(), 0.0, 0
+        self._last_new, self._show_at, self._n_shown = time.monotonic(), 0.0, 0
         self._take_up(begun)
 
     def run(self) -> None:
@@ -218,7 +218,7 @@ class _Watcher:
             except OSError as error:
                 self._try_again(arrival, error)
         self._progress(StepsDone("watch", len(self._ledger.done), 0))
-        if time.monotonic() - self._shown_at > SHOW_S and len(self._ledger.done) > self._n_shown:
+        if time.monotonic() > self._show_at and len(self._ledger.done) > self._n_shown:
             self._show(finished=False)
         self._teller.tell(self._lanes.is_gone)
 
@@ -242,11 +242,13 @@ class _Watcher:
             self._times.note(int(row["frame"]), row.get("time_s"))
 
     def _show(self, finished: bool) -> None:
+        started = time.monotonic()
         if self._ledger.done:
             n_frames = max(self._ledger.layout.shape_tyx[0], self._store.layout.shape_tyx[0])
             times = None if self._times is None else self._times.of(n_frames)
             self._store.show(n_frames, times, self._status(finished))
-        self._shown_at, self._n_shown = time.monotonic(), len(self._ledger.done)
+        now = time.monotonic()
+        self._show_at, self._n_shown = now + max(SHOW_S, SHOW_SHARE * (now - started)), len(self._ledger.done)
 
     def _status(self, finished: bool) -> dict[str, Any]:
         latencies = {}
