@@ -45,6 +45,7 @@ from emreel.result import (
     verify_result,
     write_block,
     write_frame_tables,
+    write_quarantine,
 )
 
 #: Pixels that one task labels: a few frames, so that tasks are neither many nor large.
@@ -66,13 +67,16 @@ def label_movie(
     with_membership: bool = True,
     any_pixel_size: bool = False,
     break_lock: bool = False,
+    stop_on_error: bool = False,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress = ignore,
 ) -> Result:
     """Label every frame of a movie on the active Dask scheduler, into the result at ``path``.
 
     An unfinished result of the same movie and model goes on where it stopped; the bytes are those of one
-    uninterrupted run.
+    uninterrupted run. Blocks that cannot be read, exhaust the memory, or kill their workers are quarantined: tried once
+    more alone, then left out (``missing_blocks`` of the result; the table ``quarantine`` says why); a later run tries
+    them again.
 
     Parameters
     ----------
@@ -80,6 +84,7 @@ def label_movie(
     with_membership : write each class's posterior as well, on the descriptor's grid.
     any_pixel_size : label although the pixel size differs from the model's by more than 1 %.
     break_lock : take over a lock that another host left.
+    stop_on_error : stop at the first block that fails, instead of quarantining it; as models that follow the movie do.
     provenance : plain JSON kept with the result, beside the movie's and the model's own.
 
     Returns
@@ -104,8 +109,9 @@ def label_movie(
         if not is_result(path):
             _create(path, parsed, model, identity, known, with_membership)
         ledger = open_ledger(path, lock, identity=identity)
-        _label_missing(parsed, model, Path(path), ledger, progress)
+        failed = _label_missing(parsed, model, Path(path), ledger, progress, stop_on_error)
         write_frame_tables(path)
+        write_quarantine(path, failed)
     return open_result(path)
 
 
@@ -219,7 +225,10 @@ def frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray[
     }
 
 
-def _label_missing(movie: xr.DataArray, model: Model, path: Path, ledger: Ledger, progress: Progress) -> None:
+def _label_missing(
+    movie: xr.DataArray, model: Model, path: Path, ledger: Ledger, progress: Progress, stop_on_error: bool
+) -> dict[Block, str]:
+    """Label what is missing; returns the blocks that are quarantined, and why."""
     layout, missing = ledger.layout, ledger.missing
     n_done = layout.n_blocks - len(missing)
     if n_done and missing:
@@ -233,11 +242,20 @@ def _label_missing(movie: xr.DataArray, model: Model, path: Path, ledger: Ledger
         done[0] += 1
         progress(StepsDone("label", done[0], layout.n_blocks))
 
+    failed: dict[Block, str] = {}
+
+    def quarantine(job: _Job, error: BaseException) -> None:
+        failed[job.block] = " ".join(str(error).split()) or type(error).__name__
+        t0, t1 = job.block.frames
+        progress(Note(f"frames {t0} to {t1 - 1} cannot be labelled and are left out: {failed[job.block]}"))
+
+    stops = stop_on_error or model.follow != "none"
     shape_yx = layout.shape_tyx[1:]
     locate: Callable[[_Job], engine.Region] = partial(_Job.region, reach_px=model.reach, shape_yx=shape_yx)
     for jobs in _plan_jobs(movie, model, layout, missing):
         work = _LabelBlock(_model_before(jobs[0].block, model, ledger), layout, str(path.resolve()))
-        engine.run_regions(movie, jobs, locate, work, record)
+        engine.run_regions(movie, jobs, locate, work, record, None if stops else quarantine)
+    return failed
 
 
 def _model_before(block: Block, model: Model, ledger: Ledger) -> Model:

@@ -10,6 +10,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from emreel.movie import EmreelError
 
 
@@ -18,7 +20,9 @@ class EngineError(EmreelError):
 
 
 class SchedulerLostError(EngineError):
-    """No scheduler, or none any more. What is written is kept."""
+    """No scheduler, or none any more. What is written is kept, and the same command goes on from there."""
+
+    goes_on: ClassVar[bool] = True
 
 
 class WorkerKilledError(EngineError):

@@ -7,6 +7,7 @@ from emreel.result.handle import Result, open_result, write_frame_tables
 from emreel.result.layout import ArraySpec, Block, Layout, fit_tile, plan_growing_layout, plan_layout
 from emreel.result.ledger import Ledger, Record, check_identity, forget_blocks, open_ledger, read_ledger
 from emreel.result.lock import Lock, acquire_lock
+from emreel.result.missing import name_missing_frames, write_quarantine
 from emreel.result.store import (
     INVALID,
     NOT_COMPUTED,
@@ -50,6 +51,7 @@ __all__ = [
     "fit_tile",
     "forget_blocks",
     "is_result",
+    "name_missing_frames",
     "open_ledger",
     "open_result",
     "plan_growing_layout",
@@ -66,5 +68,6 @@ __all__ = [
     "verify_result",
     "write_block",
     "write_frame_tables",
+    "write_quarantine",
     "write_table",
 ]

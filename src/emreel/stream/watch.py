@@ -20,19 +20,30 @@ import numpy as np
 
 from emreel.model import Model
 from emreel.progress import Note, Progress, StageStarted, StepsDone, ignore
-from emreel.result import GrowingStore, Ledger, Result, acquire_lock, open_ledger, open_result, remove_partials
+from emreel.result import (
+    GrowingStore,
+    Ledger,
+    Result,
+    acquire_lock,
+    name_missing_frames,
+    open_ledger,
+    open_result,
+    remove_partials,
+    write_frame_tables,
+)
 from emreel.stream.beginning import POLL_S, Beginning, begin_result
 from emreel.stream.errors import StreamError
 from emreel.stream.events import ClassPresence, Event, Listener, NewPhase
 from emreel.stream.lanes import Lanes, Policy
 from emreel.stream.source import Arrival, FrameSource, Losing, Resumable
-from emreel.stream.tables import write_stream_tables
 from emreel.stream.task import DoneFrame, FrameTask
 from emreel.stream.telling import Teller
 from emreel.stream.times import FrameTimes
 
 #: Readers are told of new frames after so many seconds, or after so many times what telling them last took.
 SHOW_S, SHOW_SHARE = 0.05, 10
+#: Status and reason of frames without labels, in the table ``quality``.
+MISSING = ("missing", "not labelled: late, dropped or never there")
 #: Latencies that the status is told from.
 LATENCIES = 4096
 
@@ -106,7 +117,8 @@ def watch(
         store = GrowingStore(path)
         teller = Teller(Path(path), store, chosen, on_event, how.patience_s)
         _Watcher(source, model, how, begun, ledger, store, teller, progress).run()
-        write_stream_tables(path)
+        write_frame_tables(path)
+        name_missing_frames(path, {}, MISSING)
     return open_result(path)
 
 
