@@ -27,7 +27,7 @@ class BadFrames:
     ndim: int = 3
 
     def __getitem__(self, key: tuple[slice, slice, slice]) -> np.ndarray:
-        frames = range(self.shape[0])[key[0]]
+        frames = np.atleast_1d(np.arange(self.shape[0])[key[0]]).tolist()
         if set(frames) & set(self.bad):
             if self.how == "kill" and os.getpid() != self.driver:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -35,7 +35,7 @@ class BadFrames:
                 raise MemoryError("cannot allocate 200 GB")
             if self.how == "unreadable":
                 raise OSError("the sector cannot be read")
-        return np.load(self.path, mmap_mode="r")[key]
+        return np.asarray(np.load(self.path, mmap_mode="r")[key])
 
 
 def make_bad_movie(folder: Path, frames: np.ndarray, bad: tuple[int, ...], how: str) -> xr.DataArray:
