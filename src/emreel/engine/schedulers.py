@@ -63,8 +63,8 @@ def local_workers(n_workers: int, *, scheduler: str | None = None) -> Iterator[N
             raise SchedulerLostError(
                 f"no scheduler can be reached at {scheduler} ({error}). Start one, or check address and keys."
             ) from error
-        with client:
-            yield
+        with _quiet("distributed.client", "distributed.batched", "distributed.core"), client:
+            yield  # Dask tells of a lost connection in tracebacks, we in a line
         return
     with (
         LocalCluster(
@@ -113,6 +113,18 @@ def single_threaded_kernels() -> Iterator[None]:
 
 def _machine_memory_bytes() -> int:
     return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+@contextlib.contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def _warn_of_plain(address: str) -> None:

@@ -24,6 +24,8 @@ OnDone = Callable[[Any, Any], None]
 OnFailed = Callable[[Any, BaseException], None]
 #: Tasks handed to the scheduler at a time, for each worker: enough to keep it busy, few enough to stay small.
 TASKS_IN_FLIGHT = 4
+#: When so many tasks fail and none succeeds, the fault is not with one of them.
+ALL_FAIL = 8
 #: How often a silent scheduler is looked after, s.
 LOOK_S = 0.5
 
@@ -36,11 +38,19 @@ def stream(items: Sequence[Any], task: Task, on_done: OnDone, on_failed: OnFaile
     SchedulerLostError, WorkerKilledError : see `emreel.engine.errors`. Errors of tasks as they are.
     """
     suspects: list[Any] = []
+    n_done = 0
+
+    def count(item: Any, result: Any) -> None:
+        nonlocal n_done
+        n_done += 1
+        on_done(item, result)
 
     def set_aside(item: Any, error: BaseException) -> None:
         if on_failed is None or not _may_be_set_aside(error):
             raise error
         suspects.append(item)
+        if n_done == 0 and len(suspects) >= ALL_FAIL:
+            raise error
 
     def give_up(item: Any, error: BaseException) -> None:
         if on_failed is None or not _may_be_set_aside(error):
@@ -48,9 +58,9 @@ def stream(items: Sequence[Any], task: Task, on_done: OnDone, on_failed: OnFaile
         on_failed(item, error)
 
     with single_threaded_kernels():
-        _run(items, task, on_done, set_aside)
+        _run(items, task, count, set_aside)
         for item in suspects:
-            _run([item], task, on_done, give_up)
+            _run([item], task, count, give_up)
 
 
 def fold(n: int, task: Callable[[int], Delayed]) -> Any:
