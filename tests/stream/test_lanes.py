@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from emreel.stream import Arrival, Policy, StreamError
 from emreel.stream.lanes import Lanes
@@ -111,3 +112,45 @@ def test_policies_that_do_not_exist(text: str) -> None:
 def test_a_place_before_the_first_is_an_error() -> None:
     with pytest.raises(StreamError, match="place -1"):
         offer(Lanes(Policy()), -1)
+
+
+class Watched(RuleBasedStateMachine):
+    """Frames come out of order, twice, late or never; the watching is stopped and started again at any moment."""
+
+    @initialize(policy=st.sampled_from([Policy(), Policy(kind="block", n=4)]), in_order=st.booleans())
+    def begin(self, policy: Policy, in_order: bool) -> None:
+        self.policy, self.in_order = policy, in_order
+        self.there: set[int] = set()
+        self.ledger: list[int] = []
+        self.lanes = Lanes(policy, in_order=in_order)
+
+    @rule(places=st.lists(st.integers(0, 25), max_size=5))
+    def come(self, places: list[int]) -> None:
+        self.there |= set(places)
+        offer(self.lanes, *places)
+
+    @rule(n=st.integers(0, 4))
+    def label(self, n: int) -> None:
+        for place in drain(self.lanes, n):
+            assert place in self.there and place not in self.ledger
+            if self.in_order:
+                assert all(earlier in self.ledger for earlier in range(place)), "a gap was not waited for"
+            self.ledger.append(place)
+
+    @rule(n_lost=st.integers(0, 3))
+    def kill_and_start_again(self, n_lost: int) -> None:
+        """What was given out and not counted is lost with the process."""
+        drain(self.lanes, n_lost)
+        self.lanes = Lanes(self.policy, frozenset(self.ledger), in_order=self.in_order)
+        offer(self.lanes, *sorted(self.there))
+
+    def teardown(self) -> None:
+        if not hasattr(self, "lanes"):
+            return
+        self.kill_and_start_again(0)
+        while (arrival := self.lanes.take(at_last=True)) is not None:
+            self.ledger.append(arrival.index)
+        assert sorted(self.ledger) == sorted(self.there), "lost or repeated"
+
+
+TestWatched = Watched.TestCase
