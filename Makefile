@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs-check bench memory score methods phases plane-groups gallery clean
+.PHONY: help demo test check format docs-check bench memory faults live score methods phases plane-groups gallery clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,12 @@ bench: $(READY)  ## speed and memory against named peers -> benchmarks/latest.js
 
 memory: $(READY)  ## memory and scale: long movies, large frames
 	$(BIN)/python -m benchmarks.memory
+
+faults: $(TOOLS)  ## the table of faults: tries and failures a row (FULL=1: all counts)
+	$(BIN)/python -m benchmarks.faults
+
+live: $(READY)  ## latency and sustained rate of watching, against camera rates
+	$(BIN)/python -m benchmarks.live
 
 score: $(READY)  ## accuracy on the movies with truth (EMREEL_DATA)
 	$(BIN)/python -m benchmarks.score

@@ -300,3 +300,25 @@ def test_interrupted_runs_exit_with_130_and_go_on(
     code, _, err_again = emreel("run", "long.npy", "-o", "out", "-k", 3)
     assert code == 0, err_again
     assert not open_result(tmp_path / "out").missing_blocks
+
+
+def test_a_quarantined_frame_exits_with_3(emreel: Command, front_movie: xr.DataArray, tmp_path: Path) -> None:
+    frames = np.concatenate([front_movie.values] * 4)
+    tifffile.imwrite(tmp_path / "m.tif", frames, compression="zlib", photometric="minisblack")
+    code, _, err = emreel("fit", "m.tif", "-o", "m.zarr", "-k", 3)
+    assert code == 0, err
+    with tifffile.TiffFile(tmp_path / "m.tif") as tiff:
+        place, size = tiff.pages[21].dataoffsets[0], tiff.pages[21].databytecounts[0]
+    content = bytearray((tmp_path / "m.tif").read_bytes())
+    content[place : place + size] = b"x" * size
+    (tmp_path / "m.tif").write_bytes(content)
+    code, _, err = emreel("label", "m.tif", "--model", "m.zarr", "-o", "r")
+    assert code == 3, err
+    assert "frames 16 to 31 cannot be labelled and are left out" in err
+    assert "1 blocks are quarantined; tables/quarantine says why" in err
+    result = open_result(tmp_path / "r")
+    assert result.missing_blocks == (1,)
+    assert set(result.table("quality")["status"][16:32]) == {"quarantined"}
+    code, _, err = emreel("label", "m.tif", "--model", "m.zarr", "-o", "s", "--stop-on-error")
+    assert code == 1
+    assert "frame" in err and "cannot be read" in err

@@ -17,6 +17,8 @@ from emreel import engine
 from emreel.descriptors.geometry import Tile, plan_tiles
 from emreel.descriptors.lattice import Lattice
 from emreel.engine import Region
+from emreel.engine.features import tile_chunks
+from emreel.engine.schedulers import active_client
 from emreel.movie import make_movie
 
 
@@ -112,7 +114,7 @@ def test_building_is_lazy(counting_movie: Any) -> None:
 def test_tile_chunks_are_on_the_grid_and_never_thinner_than_the_halo(
     length: int, tile: int, stride: int, halo: int
 ) -> None:
-    chunks = engine._tile_chunks(length, tile, stride, halo)
+    chunks = tile_chunks(length, tile, stride, halo)
     assert sum(chunks) == length
     assert all(chunk % stride == 0 for chunk in chunks[:-1])
     assert len(chunks) == 1 or min(chunks) >= halo
@@ -130,4 +132,4 @@ def test_worker_processes_listen_on_loopback_only(counting_movie: Any) -> None:
         assert engine.active_workers().n_tasks == 2
         regions = regions_of(counting_movie, 5)
         assert engine.fold_regions(counting_movie, regions, whole, first_pixel).count(",") == len(regions)
-    assert engine._active_client() is None
+    assert active_client() is None

@@ -12,6 +12,7 @@ import xarray as xr
 
 from emreel import engine
 from emreel.cluster import ClusterError
+from emreel.engine.streaming import InOrder
 from emreel.fit import FitError, fit_model, projection, suggest_recipe
 from emreel.io import open_movie
 from emreel.model import Model
@@ -49,13 +50,13 @@ def test_no_more_comes_to_the_driver_from_a_larger_sample(
     """Features stay with the workers: of thirty times the sample, partials of the same size come to the driver."""
     sizes: list[int] = []
 
-    add = engine._InOrder.add
+    add = InOrder.add
 
     def weigh(running: Any, place: int, term: Any) -> None:
         sizes.append(len(pickle.dumps(term)))
         add(running, place, term)
 
-    monkeypatch.setattr(engine._InOrder, "add", weigh)
+    monkeypatch.setattr(InOrder, "add", weigh)
     monkeypatch.setattr(projection, "RESERVOIR_ROWS", 500)
     dense = DescriptorStep(name="lattice", fields={"stride": 1})
     largest = []

@@ -46,6 +46,7 @@ from emreel.result import (
     verify_result,
     write_block,
     write_frame_tables,
+    write_quarantine,
 )
 from emreel.track.polycrystal import follow_grains, label_polycrystal
 
@@ -68,13 +69,16 @@ def label_movie(
     with_membership: bool = True,
     any_pixel_size: bool = False,
     break_lock: bool = False,
+    stop_on_error: bool = False,
     provenance: Mapping[str, Any] | None = None,
     progress: Progress = ignore,
 ) -> Result:
     """Label every frame of a movie on the active Dask scheduler, into the result at ``path``.
 
     An unfinished result of the same movie and model goes on where it stopped; the bytes are those of one
-    uninterrupted run.
+    uninterrupted run. Blocks that cannot be read, exhaust the memory, or kill their workers are quarantined: tried once
+    more alone, then left out (``missing_blocks`` of the result; the table ``quarantine`` says why); a later run tries
+    them again.
 
     Parameters
     ----------
@@ -82,6 +86,7 @@ def label_movie(
     with_membership : write each class's posterior as well, on the descriptor's grid.
     any_pixel_size : label although the pixel size differs from the model's by more than 1 %.
     break_lock : take over a lock that another host left.
+    stop_on_error : stop at the first block that fails, instead of quarantining it; as models that follow the movie do.
     provenance : plain JSON kept with the result, beside the movie's and the model's own.
 
     Returns
@@ -106,9 +111,15 @@ def label_movie(
         if not is_result(path):
             _create(path, parsed, model, identity, known, with_membership)
         ledger = open_ledger(path, lock, identity=identity)
-        _label_missing(parsed, model, Path(path), ledger, progress)
+        failed = _label_missing(parsed, model, Path(path), ledger, progress, stop_on_error)
         write_frame_tables(path)
+        write_quarantine(path, failed)
     return open_result(path)
+
+
+def frames_per_block(shape_yx: tuple[int, int]) -> int:
+    """Frames that one task labels, and that one shard of a result holds."""
+    return max(min(BLOCK_PIXELS // (shape_yx[0] * shape_yx[1]), MOST_FRAMES_PER_BLOCK), 1)
 
 
 def label_stream(frames: Iterable[npt.NDArray[Any]], model: Model) -> Iterator[FrameLabels]:
@@ -192,7 +203,7 @@ class _LabelBlock:
             model = model.followed(frame, report)
             labels = model.label_tile(frame, have, job.block.tile, shape_yx, report)
             labelled.append(labels)
-            rows.append(_frame_row(job.block.frames[0] + offset, report, model, labels.label))
+            rows.append(frame_row(job.block.frames[0] + offset, report, model, labels.label))
         preview = self.model.prepare.preview
         checksums = write_block(
             self.path,
@@ -210,7 +221,8 @@ class _LabelBlock:
         return self.model.report(frame)
 
 
-def _frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray[np.uint8]) -> dict[str, Any]:
+def frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray[np.uint8]) -> dict[str, Any]:
+    """What the ledger keeps of one labelled frame (see `emreel.result.tables`); of a block's part of it, in tiles."""
     followed = {} if model.follow == "none" else {"centers": model.centers.tolist()}
     return followed | {
         "frame": frame,
@@ -222,7 +234,10 @@ def _frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray
     }
 
 
-def _label_missing(movie: xr.DataArray, model: Model, path: Path, ledger: Ledger, progress: Progress) -> None:
+def _label_missing(
+    movie: xr.DataArray, model: Model, path: Path, ledger: Ledger, progress: Progress, stop_on_error: bool
+) -> dict[Block, str]:
+    """Label what is missing; returns the blocks that are quarantined, and why."""
     layout, missing = ledger.layout, ledger.missing
     n_done = layout.n_blocks - len(missing)
     if n_done and missing:
@@ -236,17 +251,27 @@ def _label_missing(movie: xr.DataArray, model: Model, path: Path, ledger: Ledger
         done[0] += 1
         progress(StepsDone("label", done[0], layout.n_blocks))
 
+    if model.grains is not None:
+        label_polycrystal(movie, model, path.resolve(), ledger, frame_row, count)
+        return {}
+    failed: dict[Block, str] = {}
+
+    def quarantine(job: _Job, error: BaseException) -> None:
+        failed[job.block] = " ".join(str(error).split()) or type(error).__name__
+        t0, t1 = job.block.frames
+        progress(Note(f"frames {t0} to {t1 - 1} cannot be labelled and are left out: {failed[job.block]}"))
+
+    stops = stop_on_error or model.follow != "none"
+
     def record(_: _Job, finished: Record) -> None:
         count(finished)
 
-    if model.grains is not None:
-        label_polycrystal(movie, model, path.resolve(), ledger, _frame_row, count)
-        return
     shape_yx = layout.shape_tyx[1:]
     locate: Callable[[_Job], engine.Region] = partial(_Job.region, reach_px=model.reach, shape_yx=shape_yx)
     for jobs in _plan_jobs(movie, model, layout, missing):
         work = _LabelBlock(_model_before(jobs[0].block, model, ledger), layout, str(path.resolve()))
-        engine.run_regions(movie, jobs, locate, work, record)
+        engine.run_regions(movie, jobs, locate, work, record, None if stops else quarantine)
+    return failed
 
 
 def _model_before(block: Block, model: Model, ledger: Ledger) -> Model:
@@ -299,7 +324,7 @@ def _create(
         shape,
         model.stride,
         model.n_clusters,
-        frames_per_block=max(min(BLOCK_PIXELS // n_pixels, MOST_FRAMES_PER_BLOCK), 1),
+        frames_per_block=frames_per_block(shape[1:]),
         tile_yx=tile_yx,
         with_membership=with_membership,
         with_regions=model.grains is not None,

@@ -83,6 +83,12 @@ def read_files() -> Callable[[Path], dict[str, bytes]]:
 
 
 @pytest.fixture
-def times() -> Callable[[int], int]:
-    """How often to try: a tenth of the count, or all of it with FULL=1."""
-    return lambda count: count if os.environ.get("FULL") == "1" else max(1, count // 10)
+def times(record_property: Callable[[str, object], None]) -> Callable[[int], int]:
+    """How often to try: a tenth of the count, or all of it with FULL=1; told to `make faults`."""
+
+    def count(n: int) -> int:
+        tries = n if os.environ.get("FULL") == "1" else max(1, n // 10)
+        record_property("tries", tries)
+        return tries
+
+    return count

@@ -26,6 +26,7 @@ from emreel.cli.options import (
     ResultOption,
     RoiOption,
     SchedulerOption,
+    StopOption,
     TimeOption,
     WorkersOption,
     as_tuples,
@@ -80,6 +81,7 @@ def run(
     workers: WorkersOption = None,
     scheduler: SchedulerOption = None,
     break_lock: BreakLockOption = False,
+    stop_on_error: StopOption = False,
 ) -> None:
     """A movie in, a label movie out: suggest, fit, label. On an unfinished result, go on where it stopped.
 
@@ -93,8 +95,11 @@ def run(
     chosen = _recipe(recipe, n_clusters)
     with _engine(workers, scheduler), show_progress() as progress:
         model = _fitted(parsed, places, chosen, progress)
-        for name, movie, place in zip(movies, parsed, places, strict=True):
-            _label(movie, model, place, progress, {"opened": {"source": name, **opened}}, break_lock)
+        complete = [
+            _label(movie, model, place, progress, {"opened": {"source": name, **opened}}, break_lock, stop_on_error)
+            for name, movie, place in zip(movies, parsed, places, strict=True)
+        ]
+    _exit_unless(all(complete))
 
 
 @app.command()
@@ -141,6 +146,7 @@ def label(
     scheduler: SchedulerOption = None,
     any_pixel_size: AnyPixelOption = False,
     break_lock: BreakLockOption = False,
+    stop_on_error: StopOption = False,
 ) -> None:
     """Label a movie with a saved model.
 
@@ -153,7 +159,10 @@ def label(
     parsed = _open(movie, opened)
     known = {"opened": {"source": movie, **opened}}
     with _engine(workers, scheduler), show_progress() as progress:
-        _label(parsed, loaded, output, progress, known, break_lock, any_pixel_size=any_pixel_size)
+        complete = _label(
+            parsed, loaded, output, progress, known, break_lock, stop_on_error, any_pixel_size=any_pixel_size
+        )
+    _exit_unless(complete)
 
 
 @app.command()
@@ -234,10 +243,17 @@ def repair(
 
     Example: `emreel repair heating`
     """
+    from emreel.cli.live import repair_stream
     from emreel.label import repair_result
     from emreel.result import read_facts
 
-    opened = dict(read_facts(result)["provenance"].get("opened", {}))
+    made = read_facts(result)["provenance"]
+    if "watched" in made:
+        with show_progress() as progress:
+            n_damaged = repair_stream(result, made["watched"], movie, progress, break_lock)
+        out(f"{result}: {n_damaged} damaged frames labelled again")
+        return
+    opened = dict(made.get("opened", {}))
     source = movie or opened.get("source")
     if source is None:
         raise CommandError(f"{result} does not tell which movie it was made from. Name it: --movie PATH.")
@@ -329,9 +345,11 @@ def _label(
     progress: Progress,
     known: dict[str, Any],
     break_lock: bool,
+    stop_on_error: bool = False,
     *,
     any_pixel_size: bool = False,
-) -> None:
+) -> bool:
+    """Label one movie; whether all of it is labelled now."""
     from emreel.label import label_movie
     from emreel.view.overview import save_overview
 
@@ -341,11 +359,20 @@ def _label(
         place,
         any_pixel_size=any_pixel_size,
         break_lock=break_lock,
+        stop_on_error=stop_on_error,
         provenance=known,
         progress=progress,
     )
     picture = save_overview(result)
     progress(Note(f"{place}: {result.label.sizes['time']} frames, {model.n_clusters} phases; picture: {picture}"))
+    if not result.is_complete:
+        progress(Note(f"{place}: {len(result.missing_blocks)} blocks are quarantined; tables/quarantine says why"))
+    return result.is_complete
+
+
+def _exit_unless(complete: bool) -> None:
+    if not complete:
+        raise typer.Exit(3)
 
 
 def _open(source: str, options: dict[str, Any]) -> xr.DataArray:

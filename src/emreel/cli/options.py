@@ -28,6 +28,9 @@ DatasetOption = Annotated[str | None, typer.Option("--dataset", help="Array insi
 WorkersOption = Annotated[int | None, typer.Option("--workers", min=1, help="Worker processes on this machine.")]
 SchedulerOption = Annotated[str | None, typer.Option("--scheduler", metavar="ADDRESS", help="A Dask scheduler.")]
 BreakLockOption = Annotated[bool, typer.Option("--break-lock", help="Take over a lock that another host left.")]
+StopOption = Annotated[
+    bool, typer.Option("--stop-on-error", help="Stop at a frame that cannot be labelled, instead of leaving it out.")
+]
 AnyPixelOption = Annotated[bool, typer.Option("--any-pixel-size", help="Label although the pixel size differs.")]
 
 

@@ -67,9 +67,19 @@ class FrameBlocks(abc.ABC):
         if any(len(w) == 0 for w in wanted):
             block = np.empty(tuple(len(w) for w in wanted), self.dtype)
         else:
-            block = self.read(wanted[0], covers[0], covers[1])
+            block = self._read(wanted[0], covers[0], covers[1])
             block = np.asarray(block, dtype=self.dtype)[:, _inside(wanted[1], covers[0]), _inside(wanted[2], covers[1])]
         return block[tuple(slice(None) if isinstance(k, slice) else 0 for k in keys)]
+
+    def _read(self, frames: range, rows: slice, columns: slice) -> npt.NDArray[Any]:
+        """`read`; whatever a format library raises over damaged bytes becomes a ReaderError."""
+        try:
+            return self.read(frames, rows, columns)
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:
+            reason = str(error).strip().split("\n")[0] or type(error).__name__
+            raise ReaderError(f"frames {min(frames)} to {max(frames)} cannot be read: {reason}") from error
 
 
 def _inside(wanted: range, cover: slice) -> slice:

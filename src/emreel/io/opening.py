@@ -151,7 +151,8 @@ def _open_address(address: str, calibration: Calibration, dataset: str | None) -
         entry = find_entry(address)
         if entry is not None:
             return open_entry(entry, calibration, dataset)
-    return _dress(readers.open_raw(address, dataset), calibration, address)
+    place = address if "://" in address else os.path.abspath(address)  # workers stand in other folders
+    return _dress(readers.open_raw(place, dataset), calibration, address)
 
 
 def open_entry(entry: Entry, calibration: Calibration | None = None, dataset: str | None = None) -> xr.DataArray:

@@ -1,10 +1,13 @@
 """Results on disk: the zarr's layout, safe writing, the ledger of finished blocks, the lock, tables, verifying."""
 
+from emreel.result.compact import compact_result
 from emreel.result.errors import LayoutError, LedgerError, LockError, ResultError, StorageError
+from emreel.result.growing import GrowingStore
 from emreel.result.handle import Result, open_result, write_frame_tables
-from emreel.result.layout import ArraySpec, Block, Layout, fit_tile, plan_layout
+from emreel.result.layout import ArraySpec, Block, Layout, fit_tile, plan_growing_layout, plan_layout
 from emreel.result.ledger import Ledger, Record, check_identity, forget_blocks, open_ledger, read_ledger
 from emreel.result.lock import Lock, acquire_lock
+from emreel.result.missing import name_missing_frames, write_quarantine
 from emreel.result.store import (
     INVALID,
     NOT_COMPUTED,
@@ -35,6 +38,7 @@ __all__ = [
     "ArraySpec",
     "Block",
     "Damage",
+    "GrowingStore",
     "Layout",
     "LayoutError",
     "Ledger",
@@ -48,13 +52,16 @@ __all__ = [
     "acquire_lock",
     "check_identity",
     "class_fraction_table",
+    "compact_result",
     "count_labels",
     "create_store",
     "fit_tile",
     "forget_blocks",
     "is_result",
+    "name_missing_frames",
     "open_ledger",
     "open_result",
+    "plan_growing_layout",
     "plan_layout",
     "prepare_folder",
     "quality_table",
@@ -69,5 +76,6 @@ __all__ = [
     "verify_result",
     "write_block",
     "write_frame_tables",
+    "write_quarantine",
     "write_table",
 ]

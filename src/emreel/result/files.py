@@ -29,18 +29,21 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def create_file(path: Path, data: bytes | memoryview) -> None:
+def create_file(path: Path, data: bytes | memoryview, *, flush: bool = True) -> None:
     """Write a new file and flush it to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         write_all(descriptor, data)
-        os.fsync(descriptor)
+        if flush:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def write_file(path: Path, data: bytes | memoryview) -> None:
+def write_file(path: Path, data: bytes | memoryview, *, flush: bool = True) -> None:
     """Put ``data`` at ``path``, replacing what was there in one step.
+
+    Without ``flush`` a power cut may cost the new content: only for what can be told from other files.
 
     Raises
     ------
@@ -49,7 +52,7 @@ def write_file(path: Path, data: bytes | memoryview) -> None:
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        create_file(partial, data)
+        create_file(partial, data, flush=flush)
         os.replace(partial, path)
     except OSError as error:
         with contextlib.suppress(OSError):

@@ -137,16 +137,16 @@ def open_result(
     """
     folder = Path(path)
     facts = read_facts(folder)
-    ledger = read_ledger(folder)
-    missing = tuple(block.index for block in ledger.missing)
+    done, layout = read_ledger(folder).done, Layout.from_dict(facts["layout"])
+    missing = tuple(block.index for block in layout.blocks() if block.index not in done)
     if missing:
-        logger.warning("%s is not finished: %d of %d blocks are missing", folder, len(missing), ledger.layout.n_blocks)
+        logger.warning("%s is not finished: %d of %d blocks are missing", folder, len(missing), layout.n_blocks)
     try:
-        datasets = {
-            name: _short_units(_open_array(folder, ledger.layout, name, chunks)) for name in ledger.layout.arrays()
-        }
+        datasets = {name: _short_units(_open_array(folder, layout, name, chunks)) for name in layout.arrays()}
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ResultError(f"{folder} is damaged ({error}). Run 'emreel verify {folder}'.") from error
+    if layout.grows:
+        datasets = _at_one_moment(datasets, layout.shape_tyx[0])
     root = datasets.pop("label").assign_attrs(emreel=facts)
     if facts["pixel_size_nm"] is not None:
         root["label"].attrs["pixel_size_nm"] = facts["pixel_size_nm"]
@@ -156,7 +156,7 @@ def open_result(
         datasets["orientation"] = datasets.pop("angle")
     datasets["preview"] = datasets["preview"].rename(y="y_preview", x="x_preview")
     tree = xr.DataTree.from_dict({"/": root} | {f"/{name}": dataset for name, dataset in datasets.items()})
-    return Result(folder, tree, ledger.layout, facts, missing)
+    return Result(folder, tree, layout, facts, missing)
 
 
 def write_frame_tables(path: str | os.PathLike[str]) -> None:
@@ -187,8 +187,17 @@ def _open_array(folder: Path, layout: Layout, name: str, chunks: Mapping[str, in
     elif isinstance(chunks, Mapping):
         wanted = {dim: length for dim, length in chunks.items() if dim in spec.dims}
     group = spec.path.rpartition("/")[0]
-    dataset: xr.Dataset = xr.open_zarr(str(folder / STORE), group=group or None, chunks=wanted, consolidated=False)
+    # while a result grows, only the consolidated metadata show all arrays at one length
+    dataset: xr.Dataset = xr.open_zarr(
+        str(folder / STORE), group=group or None, chunks=wanted, consolidated=layout.grows
+    )
     return dataset.drop_attrs(deep=False)
+
+
+def _at_one_moment(datasets: Mapping[str, xr.Dataset], n_frames: int) -> dict[str, xr.Dataset]:
+    """Groups that were opened one after another while frames came: as many frames as the result told at first."""
+    cut = {name: dataset.isel(time=slice(0, n_frames)) for name, dataset in datasets.items()}
+    return {name: dataset.assign_coords(time=cut["label"].coords["time"]) for name, dataset in cut.items()}
 
 
 def _short_units(dataset: xr.Dataset) -> xr.Dataset:

@@ -38,7 +38,10 @@ class Block:
 
 @dataclass(frozen=True)
 class ArraySpec:
-    """One array of the result: where it lies in movie.zarr, its shape and how it is cut."""
+    """One array of the result: where it lies in movie.zarr, its shape and how it is cut.
+
+    ``shards`` is what one file holds; in a result that grows a file is a plain chunk (``zarr_shards`` is None).
+    """
 
     path: str
     dims: tuple[str, ...]
@@ -46,6 +49,12 @@ class ArraySpec:
     chunks: tuple[int, ...]
     shards: tuple[int, ...]
     dtype: str = "uint8"
+    is_sharded: bool = True
+
+    @property
+    def zarr_shards(self) -> tuple[int, ...] | None:
+        """The shards as zarr is told of them."""
+        return self.shards if self.is_sharded else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +64,7 @@ class Layout:
     ``shape_tyx`` is the movie's shape; ``tile_yx`` is a tile's size, px: along each axis the whole frame, or a
     multiple of ``chunk_yx``, which then is a multiple of the stride and of ``preview_factor``. ``with_regions``: blocks
     write the identity of every pixel's region, too; ``with_orientation``: the in-plane angle on the stride's grid.
+    ``grows``: frames come one by one, and nobody knows how many; each is one chunk in a file of its own.
 
     Raises
     ------
@@ -71,9 +81,13 @@ class Layout:
     with_membership: bool = True
     with_regions: bool = False
     with_orientation: bool = False
+    grows: bool = False
 
     def __post_init__(self) -> None:
         _check_ranges(self)
+        whole = self.shape_tyx[1:]
+        if self.grows and (self.frames_per_shard, self.tile_yx, self.chunk_yx) != (1, whole, whole):
+            raise LayoutError("a result that grows keeps one whole frame a chunk. Use plan_growing_layout.")
         for axis, side, tile, chunk in zip("yx", self.shape_tyx[1:], self.tile_yx, self.chunk_yx, strict=True):
             _check_axis(axis, side, tile, chunk, math.lcm(self.stride, self.preview_factor))
 
@@ -134,6 +148,8 @@ class Layout:
     def to_dict(self) -> dict[str, Any]:
         """Integers, lists and booleans, ready for JSON."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
+        if not self.grows:
+            values.pop("grows")
         return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
 
     @classmethod
@@ -145,16 +161,24 @@ class Layout:
         LayoutError : a field is missing, unknown or of another type.
         """
         names = [field.name for field in fields(cls)]
-        needed = {name for name in names if name not in ("with_regions", "with_orientation")}
+        needed = {name for name in names if name not in ("with_regions", "with_orientation", "grows")}
         if not needed <= set(values) <= set(names):
             raise LayoutError(f"got a layout with the fields {sorted(values)}, wanted {sorted(names)}.")
         return cls(**{name: _tuple_of(value) for name, value in values.items()})
+
+    def grown(self, n_frames: int) -> Layout:
+        """The same layout with at least so many frames; only for results that grow."""
+        if not self.grows:
+            raise LayoutError(f"this result has {self.shape_tyx[0]} frames and does not grow.")
+        return self if n_frames <= self.shape_tyx[0] else replace(self, shape_tyx=(n_frames, *self.shape_tyx[1:]))
 
     def _spec(self, path: str, dims: tuple[str, ...], step: int, *between: int) -> ArraySpec:
         shape = [grid_length(side, step) for side in self.shape_tyx[1:]]
         tiles = [grid_length(tile, step) for tile in self.tile_yx]
         chunks = list(self.chunk_yx)
-        if step > 1:  # coarser arrays need no cutting where a tile of theirs is small enough
+        if self.grows:
+            chunks = tiles
+        elif step > 1:  # coarser arrays need no cutting where a tile of theirs is small enough
             cut = [grid_length(chunk, step) for chunk in self.chunk_yx]
             chunks = [tile if tile <= MAX_CHUNK_PX else chunk for tile, chunk in zip(tiles, cut, strict=True)]
         shards = [-(-tile // chunk) * chunk for tile, chunk in zip(tiles, chunks, strict=True)]
@@ -164,6 +188,7 @@ class Layout:
             shape=(self.shape_tyx[0], *between, *shape),
             chunks=(1, *between, *chunks),
             shards=(self.frames_per_shard, *between, *shards),
+            is_sharded=not self.grows,
         )
 
 
@@ -211,6 +236,31 @@ def plan_layout(
         with_membership=with_membership,
         with_regions=with_regions,
         with_orientation=with_orientation,
+    )
+
+
+def plan_growing_layout(
+    shape_yx: tuple[int, int], stride: int, n_classes: int, *, with_membership: bool = True
+) -> Layout:
+    """The layout of frames that come one by one, see `Layout.grown`; at first there is one.
+
+    Raises
+    ------
+    LayoutError : a size is not positive.
+    """
+    height, width = (int(size) for size in shape_yx)
+    if min(height, width, stride) < 1:
+        raise LayoutError(f"got frames of {height} x {width} px and stride {stride}, wanted positive numbers.")
+    return Layout(
+        shape_tyx=(1, height, width),
+        stride=stride,
+        n_classes=n_classes,
+        frames_per_shard=1,
+        tile_yx=(height, width),
+        chunk_yx=(height, width),
+        preview_factor=_preview_factor((height, width), 1),
+        with_membership=with_membership,
+        grows=True,
     )
 
 

@@ -66,6 +66,10 @@ class Ledger:
         """The blocks that are not done, in order."""
         return [block for block in self.layout.blocks() if block.index not in self.done]
 
+    def grow(self, n_frames: int) -> None:
+        """Make room for so many frames, in a result that grows. Raises LayoutError for others."""
+        self.layout = self.layout.grown(n_frames)
+
     def append(self, record: Record) -> None:
         """Count a block as done; its data must lie on the disk. A block that is done already is left as it is.
 
@@ -114,6 +118,12 @@ def open_ledger(path: str | os.PathLike[str], lock: Lock, *, identity: Mapping[s
     return _rewrite_ledger(path, lock, facts, without=())
 
 
+def write_ledger(path: str | os.PathLike[str], records: Iterable[Record]) -> None:
+    """A whole ledger for a result that nobody else knows of yet. Raises ResultError, StorageError."""
+    facts = read_facts(path)
+    write_file(Path(path) / LEDGER, encode_lines([_header(facts), *(record.to_dict() for record in records)]))
+
+
 def forget_blocks(path: str | os.PathLike[str], blocks: Iterable[int], lock: Lock) -> int:
     """Take blocks out of the ledger, all at once, so that the next run computes them again. Returns how many.
 
@@ -140,6 +150,8 @@ def read_ledger(path: str | os.PathLike[str]) -> Ledger:
     for line in lines[1:]:
         try:
             record = Record.from_dict(line)
+            if ledger.layout.grows:  # the ledger is ahead of what the zarr shows
+                ledger.grow(record.block.index + 1)
         except (KeyError, TypeError):
             break
         if not _fits(record, ledger.layout):
@@ -193,7 +205,11 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _header(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return {"version": VERSION, "layout": facts["layout"], "identity": facts["identity"]}
+    """What binds a ledger to its result: the layout (of one frame where the number of frames grows) and identity."""
+    layout = dict(facts["layout"])
+    if layout.get("grows"):
+        layout["shape_tyx"] = [1, *layout["shape_tyx"][1:]]
+    return {"version": VERSION, "layout": layout, "identity": facts["identity"]}
 
 
 def _fits(record: Record, layout: Layout) -> bool:

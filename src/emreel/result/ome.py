@@ -20,7 +20,10 @@ from emreel.result.errors import LayoutError
 from emreel.result.layout import ArraySpec, Layout
 
 OME_VERSION = "0.5"
-COMPRESSORS = (ZstdCodec(level=3), Crc32cCodec())
+ZSTD_LEVEL = 3
+COMPRESSORS = (ZstdCodec(level=ZSTD_LEVEL), Crc32cCodec())
+#: Frame times a chunk in a result that grows.
+TIMES_PER_CHUNK = 1024
 #: Values with a fixed meaning, their names and RGBA colours. 0 is transparent.
 SPECIAL_LABELS = {
     0: ("not computed", (0, 0, 0, 0)),
@@ -91,13 +94,13 @@ def build(scene: Scene, facts: Mapping[str, Any]) -> dict[str, bytes]:
         group = root.create_group("orientation")
         _create(root, specs["angle"], {"long_name": "in-plane angle of the lattice", "units": "degree"})
         _add_coordinates(group, scene, scene.layout.stride, suffix="_grid")
-    return _consolidate({key: bytes(buffer.to_bytes()) for key, buffer in sorted(files.items())})
+    return consolidate({key: bytes(buffer.to_bytes()) for key, buffer in sorted(files.items())})
 
 
-def _consolidate(files: Mapping[str, bytes]) -> dict[str, bytes]:
+def consolidate(files: Mapping[str, bytes], *, indent: int | None = 2) -> dict[str, bytes]:
     """Every group's zarr.json with those below it, as zarr writes them; without, xarray warns and opens slowly.
 
-    Right for arrays of fixed size only: who adds an array must do this again, who grows one must not do it.
+    Who adds or grows an array must do this again (`emreel.result.growing` shows new frames in just this way).
     """
     name = "zarr.json"
     nodes = {key.removesuffix(name): json.loads(data) for key, data in files.items() if key.endswith(name)}
@@ -109,7 +112,7 @@ def _consolidate(files: Mapping[str, bytes]) -> dict[str, bytes]:
             }
             below.pop("")
             node = node | {"consolidated_metadata": {"kind": "inline", "must_understand": False, "metadata": below}}
-            done[prefix + name] = json.dumps(node, indent=2).encode()
+            done[prefix + name] = json.dumps(node, indent=indent).encode()
     return done
 
 
@@ -118,7 +121,7 @@ def _create(root: zarr.Group, spec: ArraySpec, attributes: dict[str, Any]) -> No
         spec.path,
         shape=spec.shape,
         chunks=spec.chunks,
-        shards=spec.shards,
+        shards=spec.zarr_shards,
         dtype=spec.dtype,
         compressors=COMPRESSORS,
         fill_value=float("nan") if spec.dtype == "float32" else 0,
@@ -129,10 +132,11 @@ def _create(root: zarr.Group, spec: ArraySpec, attributes: dict[str, Any]) -> No
 
 def _add_coordinates(group: zarr.Group, scene: Scene, step: int, suffix: str = "") -> None:
     """Time and the positions of every ``step``-th pixel; a preview's pixel lies in the middle of its cell."""
+    chunk = TIMES_PER_CHUNK if scene.layout.grows else None
     if scene.times_s is None:
-        _add_coordinate(group, "time", np.arange(scene.layout.shape_tyx[0]), {"units": "frame"})
+        _add_coordinate(group, "time", np.arange(scene.layout.shape_tyx[0]), {"units": "frame"}, chunk)
     else:
-        _add_coordinate(group, "time", scene.times_s, {"units": "second"})
+        _add_coordinate(group, "time", scene.times_s, {"units": "second"}, chunk)
     scale, units = (1.0, "pixel") if scene.pixel_size_nm is None else (float(scene.pixel_size_nm), "nanometer")
     middle = 0.0 if suffix else (step - 1) / 2
     for axis, side, origin in zip("yx", scene.layout.shape_tyx[1:], scene.origin_yx_px, strict=True):
@@ -140,11 +144,17 @@ def _add_coordinates(group: zarr.Group, scene: Scene, step: int, suffix: str = "
         _add_coordinate(group, axis + suffix, positions, {"units": units})
 
 
-def _add_coordinate(group: zarr.Group, name: str, values: npt.NDArray[Any], attributes: dict[str, Any]) -> None:
+def _add_coordinate(
+    group: zarr.Group,
+    name: str,
+    values: npt.NDArray[Any],
+    attributes: dict[str, Any],
+    chunk: int | None = None,
+) -> None:
     array = group.create_array(
         name,
         shape=values.shape,
-        chunks=values.shape,
+        chunks=values.shape if chunk is None else (chunk,),
         dtype=values.dtype,
         compressors=COMPRESSORS,
         fill_value=0,

@@ -30,6 +30,8 @@ STORE = "movie.zarr"
 LEDGER = "ledger.jsonl"
 LOCK = "lock"
 MODEL = "model.zarr"
+#: A folder that holds what shall replace zarr and ledger; it is there for a moment only, see `finish_replacement`.
+REPLACEMENT = "replacement"
 #: Version of the layout on disk; a result of another version is refused.
 VERSION = 1
 
@@ -50,6 +52,8 @@ def create_store(
     pixel_size_nm: float | None = None,
     origin_yx_px: tuple[float, float] = (0.0, 0.0),
     provenance: Mapping[str, Any] | None = None,
+    stream: Mapping[str, Any] | None = None,
+    name: str | None = None,
 ) -> None:
     """Create RESULT/movie.zarr with every array at its full size and nothing computed.
 
@@ -64,6 +68,8 @@ def create_store(
     pixel_size_nm : nm; ``None``: pixels are counted.
     origin_yx_px : the first pixel's position in the frame as recorded, px.
     provenance : plain JSON, shown by ``emreel info``.
+    name : of the OME image; the folder's own when left out.
+    stream : how a movie was watched, plain JSON; None for a movie that was there as a whole.
 
     Raises
     ------
@@ -77,7 +83,7 @@ def create_store(
         raise ResultError(f"{folder} already holds a result. Go on with it, or choose another folder.")
     scene = ome.Scene(
         layout=layout,
-        name=folder.name,
+        name=folder.name if name is None else name,
         label_names=tuple(label_names),
         label_colors=tuple(tuple(int(part) for part in color) for color in label_colors),
         times_s=None if times_s is None else np.asarray(times_s, np.float64),
@@ -91,7 +97,7 @@ def create_store(
         "label_names": scene.label_names,
         "pixel_size_nm": pixel_size_nm,
         "provenance": provenance or {},
-    }
+    } | ({} if stream is None else {"stream": stream})
     _place_store(target, ome.build(scene, plain_json(facts)))
 
 
@@ -131,7 +137,7 @@ def write_block(
     if set(data) != set(layout.arrays()):
         raise LayoutError(f"got the arrays {sorted(data)}, wanted {sorted(layout.arrays())}.")
     for name, values in data.items():
-        _check_data(name, values, layout, block)
+        check_data(name, values, layout, block)
     store = Path(path) / STORE
     for name, values in data.items():
         key = layout.shard_key(name, block)
@@ -160,6 +166,11 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     try:
         facts = zarr.open_group(store, mode="r").attrs.get("emreel")
     except Exception as error:
+        if (Path(path) / REPLACEMENT).is_dir():
+            raise ResultError(
+                f"{os.fspath(path)} was being compacted when that was stopped. "
+                f"Finish it: emreel compact {os.fspath(path)}"
+            ) from error
         raise ResultError(
             f"{os.fspath(path)} is not a result: {STORE} is missing or damaged ({error}). "
             "Give the folder that 'emreel run' wrote."
@@ -178,8 +189,8 @@ def read_layout(path: str | os.PathLike[str]) -> Layout:
 
 
 def is_result(path: str | os.PathLike[str]) -> bool:
-    """Whether the folder holds a result's zarr."""
-    return (Path(path) / STORE / "zarr.json").is_file()
+    """Whether the folder holds a result's zarr, or one that is being replaced."""
+    return (Path(path) / STORE / "zarr.json").is_file() or (Path(path) / REPLACEMENT).is_dir()
 
 
 def prepare_folder(path: str | os.PathLike[str]) -> Path:
@@ -206,8 +217,32 @@ def prepare_folder(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def finish_replacement(path: str | os.PathLike[str]) -> None:
+    """Put zarr and ledger of RESULT/replacement/NAME in their places; only for who holds the lock.
+
+    The folder appears whole, by one rename, and is gone when all is done; whatever step a killed process stopped at,
+    doing all steps again ends in the same. Nothing happens where there is no such folder. Raises StorageError.
+    """
+    folder = Path(path)
+    staged = folder / REPLACEMENT / "new"
+    if not (folder / REPLACEMENT).is_dir():
+        return
+    try:
+        if (staged / STORE).is_dir():
+            if (folder / STORE).is_dir():
+                os.rename(folder / STORE, partial_path(folder / STORE))
+            os.rename(staged / STORE, folder / STORE)
+        if (staged / LEDGER).is_file():
+            os.replace(staged / LEDGER, folder / LEDGER)
+        sync_folder(folder)
+        os.rename(folder / REPLACEMENT, partial_path(folder / REPLACEMENT))
+    except OSError as error:
+        raise explain_os_error(error, folder) from error
+
+
 def remove_partials(path: str | os.PathLike[str]) -> int:
-    """Remove what killed writers left unfinished; only for who holds the lock. Returns how many."""
+    """Finish or remove what killed writers left unfinished; only for who holds the lock. Returns how many removed."""
+    finish_replacement(path)
     removed = 0
     for place, folders, files in os.walk(path):
         for name in [name for name in folders if name.endswith(PARTIAL)]:
@@ -223,7 +258,7 @@ def remove_partials(path: str | os.PathLike[str]) -> int:
 
 
 def _is_ours(name: str) -> bool:
-    return name in (STORE, LEDGER, LOCK, MODEL) or (name.startswith(".") and name.endswith(PARTIAL))
+    return name in (STORE, LEDGER, LOCK, MODEL, REPLACEMENT) or (name.startswith(".") and name.endswith(PARTIAL))
 
 
 def _place_store(target: Path, content: Mapping[str, bytes]) -> None:
@@ -239,7 +274,8 @@ def _place_store(target: Path, content: Mapping[str, bytes]) -> None:
         raise explain_os_error(error, target) from error
 
 
-def _check_data(name: str, values: Values, layout: Layout, block: Block) -> None:
+def check_data(name: str, values: Values, layout: Layout, block: Block) -> None:
+    """Refuse what is not the values of this array at this block. Raises LayoutError."""
     dtype = np.dtype(layout.arrays()[name].dtype)
     wanted = tuple(part.stop - part.start for part in layout.region(name, block))
     if not isinstance(values, np.ndarray) or values.dtype != dtype or values.shape != wanted:
@@ -254,16 +290,16 @@ def _encode_shard(store: Path, layout: Layout, name: str, block: Block, values: 
         array = zarr.open_array(store / spec.path, mode="r")
     except OSError as error:
         raise ResultError(f"{store / spec.path} is not there ({error}). Was the result moved?") from error
-    if (array.shape, array.chunks, array.shards) != (spec.shape, spec.chunks, spec.shards):
+    if (array.shape, array.chunks, array.shards) != (spec.shape, spec.chunks, spec.zarr_shards):
         raise LayoutError(
-            f"{store / spec.path} is cut into {array.shards}, wanted {spec.shards}. Use the layout of the result."
+            f"{store / spec.path} is cut into {array.shards}, wanted {spec.zarr_shards}. Use the layout of the result."
         )
     files: dict[str, Any] = {}
     twin = zarr.create_array(
         MemoryStore(files),
         shape=spec.shape,
         chunks=spec.chunks,
-        shards=spec.shards,
+        shards=spec.zarr_shards,
         dtype=array.dtype,
         compressors=array.compressors,
         fill_value=array.fill_value,

@@ -63,6 +63,8 @@ def _damage_of(path: str | os.PathLike[str], layout: Layout, record: Record, nam
         return "its file is empty"
     try:
         array = zarr.open_array(Path(path) / STORE / layout.arrays()[name].path, mode="r")
+        if layout.grows and record.block.frames[1] > array.shape[0]:
+            return ""  # written, and not shown yet: the next frame or the next start shows it
         values = np.asarray(array[layout.region(name, record.block)])
     except MemoryError:
         raise
@@ -82,9 +84,7 @@ def _check_metadata(path: str | os.PathLike[str], layout: Layout) -> Iterator[Da
         except Exception as error:  # noqa: BLE001 - as above
             yield Damage(None, name, f"its zarr.json is missing or damaged ({type(error).__name__}: {error})")
             continue
-        if (array.shape, array.chunks, array.shards) != (
-            spec.shape,
-            spec.chunks,
-            spec.shards,
-        ) or array.dtype != np.dtype(spec.dtype):
+        shape = (array.shape[0], *spec.shape[1:]) if layout.grows else spec.shape
+        wanted = (shape, spec.chunks, spec.zarr_shards, np.dtype(spec.dtype))
+        if (array.shape, array.chunks, array.shards, array.dtype) != wanted:
             yield Damage(None, name, f"its zarr.json tells shape {array.shape}, wanted {spec.shape}")

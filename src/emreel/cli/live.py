@@ -1,0 +1,158 @@
+"""Commands for movies that are being taken."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from emreel.cli.commands import app
+from emreel.cli.options import (
+    AnyPixelOption,
+    BreakLockOption,
+    CommandError,
+    DatasetOption,
+    PixelOption,
+    ResultArgument,
+    ResultOption,
+    TimeOption,
+)
+from emreel.cli.report import out, show_progress
+
+if TYPE_CHECKING:
+    from emreel.progress import Progress
+    from emreel.stream import Event, FrameSource
+
+SourceArgument = Annotated[
+    str,
+    typer.Argument(
+        help="A folder that fills with frames, a zarr or file that grows; with --speed a movie to play.",
+        show_default=False,
+    ),
+]
+SpeedOption = Annotated[
+    float | None,
+    typer.Option("--speed", help="Play a finished movie, so many times as fast as it was taken; inf: all at once."),
+]
+FirstOption = Annotated[int | None, typer.Option("--first", help="Number in the name of the folder's first frame.")]
+
+
+@app.command()
+def watch(
+    source: SourceArgument,
+    model: Annotated[Path, typer.Option("--model", help="A saved model.", show_default=False)],
+    output: ResultOption,
+    idle_s: Annotated[
+        float | None, typer.Option("--idle-s", min=0.0, help="End after so many seconds without a new frame.")
+    ] = None,
+    policy: Annotated[
+        str,
+        typer.Option("--policy", help="When frames come too fast: newest, block:64, drop-oldest:64 or every:4."),
+    ] = "newest",
+    threads: Annotated[int, typer.Option("--threads", min=1, help="Frames labelled at once.")] = 1,
+    speed: SpeedOption = None,
+    first: FirstOption = None,
+    pixel_size_nm: PixelOption = None,
+    frame_time_s: TimeOption = None,
+    dataset: DatasetOption = None,
+    any_pixel_size: AnyPixelOption = False,
+    break_lock: BreakLockOption = False,
+) -> None:
+    """Label a movie while it is being taken, frame by frame as they come. On an unfinished result, go on there.
+
+    Example: `emreel watch /data/run7 --model model.zarr -o run7 --idle-s 60`
+    """
+    from emreel.model import Model
+    from emreel.stream import Policy, Watching
+    from emreel.stream import watch as watch_source
+
+    loaded = Model.load(model)
+    options = {
+        "pixel_size_nm": pixel_size_nm,
+        "frame_time_s": frame_time_s,
+        "dataset": dataset,
+        "first": first,
+        "speed": None if speed is None else str(speed),
+    }
+    given = {key: value for key, value in options.items() if value is not None}
+    how = Watching(
+        policy=Policy.parse(policy),
+        idle_s=idle_s,
+        threads=threads,
+        any_pixel_size=any_pixel_size,
+        break_lock=break_lock,
+    )
+    with show_progress() as progress:
+        result = watch_source(
+            open_given(source, given),
+            loaded,
+            output,
+            how=how,
+            on_event=_teller(progress),
+            provenance={"watched": {"source": os.path.abspath(source) if os.path.exists(source) else source, **given}},
+            progress=progress,
+        )
+    status = result.facts["stream"]
+    out(
+        f"{output}: {status['n_labelled']} frames labelled, {status['n_late']} late, {status['n_twice']} twice, "
+        f"{status['n_dropped']} dropped, {status['n_skipped']} skipped, {len(result.missing_blocks)} missing"
+    )
+
+
+@app.command()
+def compact(result: ResultArgument, break_lock: BreakLockOption = False) -> None:
+    """Make a watched result, one file a frame, into one like any other: files of many frames.
+
+    Example: `emreel compact run7`
+    """
+    from emreel.label import frames_per_block
+    from emreel.result import compact_result
+
+    with show_progress() as progress:
+        done = compact_result(result, frames_per_block, break_lock=break_lock, progress=progress)
+    out(f"{result}: {'compacted' if done else 'nothing to do'}")
+
+
+def repair_stream(result: Path, watched: dict[str, Any], movie: str | None, progress: Progress, lock: bool) -> int:
+    """`emreel repair` for a watched result: its source is opened again and asked for what is missing."""
+    from emreel.stream import Watching
+    from emreel.stream.repair import repair_watched
+
+    options = dict(watched)
+    source = movie or options.pop("source")
+    options.pop("source", None)
+    if "speed" in options:
+        options["speed"] = "inf"
+    return repair_watched(
+        open_given(source, options), result, how=Watching(idle_s=2.0, break_lock=lock), progress=progress
+    )
+
+
+def open_given(source: str, given: dict[str, Any]) -> FrameSource:
+    """The source that options describe; what names no folder or file that grows is played."""
+    from emreel.stream import Replay, open_source
+
+    options = dict(given)
+    speed = options.pop("speed", None)
+    if speed is None:
+        if "://" not in source and not os.path.exists(source) and Path(source).suffix == "":
+            raise CommandError(f"{source} is not there. Make the folder first; or play a movie: --speed 1.")
+        return open_source(source, **options)
+    from emreel.io import open_movie
+
+    if "first" in options:
+        raise CommandError("--first is for folders that fill, not for movies that are played (--speed).")
+    return Replay(open_movie(source, **options), speed=math.inf if speed == "inf" else float(speed))
+
+
+def _teller(progress: Progress) -> Any:
+    from emreel.progress import Note
+
+    def tell(event: Event) -> None:
+        at = "" if event.time_s is None else f" ({event.time_s:.6g} s)"
+        progress(Note(f"frame {event.frame}{at}: {event.kind.replace('_', ' ')} {event.subject}".rstrip()))
+
+    return tell
