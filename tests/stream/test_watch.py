@@ -144,7 +144,7 @@ def test_stopped_and_started_again_without_loss_or_repetition(
     frames: np.ndarray, quick_model: Model, batch: Any, tmp_path: Path
 ) -> None:
     done: set[int] = set()
-    for n_before in (3, 3, 4):
+    for n_before in (3, 3, 3):
         source = Stops(frames, n_before)
         with pytest.raises(KeyboardInterrupt):
             watch(source, quick_model, tmp_path / "r")
