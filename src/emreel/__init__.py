@@ -42,6 +42,7 @@ _HOMES = {
     "phase_field": "emreel.track.phase_field",
     "front_along_line": "emreel.track.phase_field",
     "Line": "emreel.track.line",
+    "track_fronts": "emreel.track.fronts",
     "GaborBank": "emreel.descriptors.gabor",
     "EmreelError": "emreel.movie",
 }
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from emreel.movie import EmreelError as EmreelError
     from emreel.recipe import Recipe as Recipe
     from emreel.result import open_result as open_result
+    from emreel.track.fronts import track_fronts as track_fronts
     from emreel.track.line import Line as Line
     from emreel.track.phase_field import front_along_line as front_along_line
     from emreel.track.phase_field import phase_field as phase_field

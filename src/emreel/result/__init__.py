@@ -22,6 +22,7 @@ from emreel.result.store import (
     write_block,
 )
 from emreel.result.tables import (
+    TableWriter,
     class_fraction_table,
     count_labels,
     quality_table,
@@ -49,6 +50,7 @@ __all__ = [
     "Result",
     "ResultError",
     "StorageError",
+    "TableWriter",
     "acquire_lock",
     "check_identity",
     "class_fraction_table",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,28 +20,9 @@ import numpy.typing as npt
 from emreel.model import INVALID, UNKNOWN
 from emreel.result.errors import explain_os_error
 from emreel.result.files import write_all
+from emreel.track.events import Event as Event
 
 EVENTS = "events.jsonl"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """Something happened at a frame. ``subject`` says to what ("phase 3"); ``values`` are plain JSON."""
-
-    kind: str
-    frame: int
-    time_s: float | None = None
-    subject: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "event": self.kind,
-            "frame": self.frame,
-            "time_s": self.time_s,
-            "subject": self.subject,
-            **self.values,
-        }
 
 
 @dataclass(frozen=True, eq=False)
