@@ -41,6 +41,13 @@ def test_fronts_are_tracked_and_told(tmp_path: Path, labelled: Path) -> None:
     assert {"fronts.csv", "events.csv"} <= {file.name for file in (tmp_path / "tables").iterdir()}
 
 
+def test_regions_are_tracked_and_told(tmp_path: Path, labelled: Path) -> None:
+    place = shutil.copytree(labelled, tmp_path / "front")
+    told = run("track", str(place), "regions", "--min-area-px2", "200")
+    assert "phase 1: 1 regions, 1 in the first frame, 1 in the last" in told
+    assert open_result(place).region.dims == ("time", "y", "x")
+
+
 def test_axes_and_sides_are_parsed() -> None:
     assert parse_between("1,2/3") == ((1, 2), (3,))
     assert parse_axis("40,50.5", None) == (40, 50.5)

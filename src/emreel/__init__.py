@@ -43,6 +43,7 @@ _HOMES = {
     "front_along_line": "emreel.track.phase_field",
     "Line": "emreel.track.line",
     "track_fronts": "emreel.track.fronts",
+    "track_regions": "emreel.track.regions",
     "GaborBank": "emreel.descriptors.gabor",
     "EmreelError": "emreel.movie",
 }
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from emreel.track.line import Line as Line
     from emreel.track.phase_field import front_along_line as front_along_line
     from emreel.track.phase_field import phase_field as phase_field
+    from emreel.track.regions import track_regions as track_regions
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

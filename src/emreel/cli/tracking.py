@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @app.command()
 def track(
     result: ResultArgument,
-    what: Annotated[str, typer.Argument(help="fronts.", show_default=False)],
+    what: Annotated[str, typer.Argument(help="fronts or regions.", show_default=False)],
     axis: Annotated[
         str,
         typer.Option("--axis", help="fronts: y (a position a column), x, contour, or Y,X: outwards from that pixel."),
@@ -37,6 +37,10 @@ def track(
     path: Annotated[
         bool, typer.Option("--path", help="fronts: a path through neighbouring columns, for labels with islands.")
     ] = False,
+    min_area_px2: Annotated[
+        float | None, typer.Option("--min-area-px2", help="regions: smaller ones are left out.", min=1.0)
+    ] = None,
+    min_area_nm2: Annotated[float | None, typer.Option("--min-area-nm2", help="regions: the same in nm2.")] = None,
 ) -> None:
     """Follow what the labels show through the movie; writes tables into the result.
 
@@ -46,7 +50,8 @@ def track(
 
     if what not in FOLLOWERS:
         raise CommandError(f"cannot track '{what}'. Wanted one of {', '.join(FOLLOWERS)}.")
-    options = {"axis": axis, "line": line, "between": between, "rest": rest, "path": path}
+    options: dict[str, Any] = {"axis": axis, "line": line, "between": between, "rest": rest, "path": path}
+    options |= {"min_area_px2": min_area_px2, "min_area_nm2": min_area_nm2}
     FOLLOWERS[what](open_result(result), options)
 
 
@@ -103,4 +108,19 @@ def _say_front(name: str, rows: pd.DataFrame) -> None:
     out(f"front {name}: frames {first['frame']} to {last['frame']}, {moved}")
 
 
-FOLLOWERS = {"fronts": _track_fronts}
+def _track_regions(result: Result, options: dict[str, Any]) -> None:
+    from emreel.track.linking import RegionFinder
+    from emreel.track.regions import track_regions
+
+    wanted = {name: options[name] for name in ("min_area_px2", "min_area_nm2") if options[name] is not None}
+    with show_progress() as progress:
+        table = track_regions(result, finder=RegionFinder(**wanted), progress=progress)
+    for label, name in enumerate(result.label_names, start=1):
+        rows = table[table["label"] == label]
+        if len(rows):
+            first, last = ((rows["frame"] == frame).sum() for frame in (table["frame"].min(), table["frame"].max()))
+            out(f"{name}: {rows['region'].nunique()} regions, {first} in the first frame, {last} in the last")
+    out(f"{result.path}: tables/regions, boundaries, lineage and events, and labels/regions are written")
+
+
+FOLLOWERS = {"fronts": _track_fronts, "regions": _track_regions}

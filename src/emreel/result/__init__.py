@@ -8,6 +8,7 @@ from emreel.result.layout import ArraySpec, Block, Layout, fit_tile, plan_growin
 from emreel.result.ledger import Ledger, Record, check_identity, forget_blocks, open_ledger, read_ledger
 from emreel.result.lock import Lock, acquire_lock
 from emreel.result.missing import name_missing_frames, write_quarantine
+from emreel.result.regions import RegionWriter, has_regions
 from emreel.result.store import (
     INVALID,
     NOT_COMPUTED,
@@ -47,6 +48,7 @@ __all__ = [
     "Lock",
     "LockError",
     "Record",
+    "RegionWriter",
     "Result",
     "ResultError",
     "StorageError",
@@ -59,6 +61,7 @@ __all__ = [
     "create_store",
     "fit_tile",
     "forget_blocks",
+    "has_regions",
     "is_result",
     "name_missing_frames",
     "open_ledger",
