@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from emreel.prepare.drift import DriftState, DriftTracker
 from emreel.progress import Progress, StageStarted, StepsDone, ignore
-from emreel.result import Result, open_result
+from emreel.result import Result, drift_of, open_result, read_survey
 
 Floats = npt.NDArray[np.float64]
 
@@ -22,14 +22,14 @@ _USABLE = ("good", "duplicate", "blurred")
 def read_drift(result: Result, progress: Progress = ignore) -> Floats:
     """Drift (y, x) of every frame against the first good one, px, shape (time, 2); NaN where it could not be measured.
 
-    Taken from the table ``quality`` where that tells it, else measured on the previews, at 20 ms a frame.
+    That of the result's survey where it has one, else measured on the previews, at 20 ms a frame.
     """
-    quality = result.table("quality").set_index("frame")
     n_frames = result.layout.shape_tyx[0]
-    told = quality[["drift_y_px", "drift_x_px"]].reindex(range(n_frames)).to_numpy(np.float64)
-    if np.isfinite(told).all(axis=1).mean() > 0.5:
-        return told
-    usable = quality["status"].isin(_USABLE).reindex(range(n_frames), fill_value=False).to_numpy()
+    survey = read_survey(result.path, n_frames)
+    if survey is not None and survey["drift_ok"].any():
+        return np.where(survey["drift_ok"].to_numpy()[:, None], drift_of(survey), np.nan)
+    status = result.table("quality").set_index("frame")["status"].reindex(range(n_frames), fill_value="")
+    usable = status.isin(_USABLE).to_numpy(np.bool_)
     return _measured(open_result(result.path, chunks=None), usable, progress)
 
 
