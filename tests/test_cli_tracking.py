@@ -15,6 +15,7 @@ from emreel.cli.tracking import parse_axis, parse_between
 from emreel.label import label_movie
 from emreel.model import Model
 from emreel.result import open_result
+from emreel.track.errors import TrackError
 from emreel.track.line import Line
 
 
@@ -61,3 +62,10 @@ def test_axes_and_sides_are_parsed() -> None:
 def test_what_cannot_be_tracked_is_said(labelled: Path) -> None:
     with pytest.raises(CommandError, match="cannot track 'frotns'"):
         run("track", str(labelled), "frotns")
+
+
+def test_twins_need_fringes(labelled: Path) -> None:
+    with pytest.raises(CommandError, match="SHORTEST,LONGEST"):
+        run("track", str(labelled), "twins", "--spacings", "4")
+    with pytest.raises(TrackError, match="no two labels are twins"):
+        run("track", str(labelled), "twins", "--spacings", "4,9")

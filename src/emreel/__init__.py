@@ -44,6 +44,7 @@ _HOMES = {
     "Line": "emreel.track.line",
     "track_fronts": "emreel.track.fronts",
     "track_regions": "emreel.track.regions",
+    "track_twins": "emreel.track.twins",
     "GaborBank": "emreel.descriptors.gabor",
     "EmreelError": "emreel.movie",
 }
@@ -81,6 +82,7 @@ if TYPE_CHECKING:
     from emreel.track.phase_field import front_along_line as front_along_line
     from emreel.track.phase_field import phase_field as phase_field
     from emreel.track.regions import track_regions as track_regions
+    from emreel.track.twins import track_twins as track_twins
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @app.command()
 def track(
     result: ResultArgument,
-    what: Annotated[str, typer.Argument(help="fronts or regions.", show_default=False)],
+    what: Annotated[str, typer.Argument(help="fronts, regions or twins.", show_default=False)],
     axis: Annotated[
         str,
         typer.Option("--axis", help="fronts: y (a position a column), x, contour, or Y,X: outwards from that pixel."),
@@ -41,6 +41,9 @@ def track(
         float | None, typer.Option("--min-area-px2", help="regions: smaller ones are left out.", min=1.0)
     ] = None,
     min_area_nm2: Annotated[float | None, typer.Option("--min-area-nm2", help="regions: the same in nm2.")] = None,
+    spacings: Annotated[
+        str | None, typer.Option("--spacings", metavar="A,B", help="twins: shortest and longest fringes, px.")
+    ] = None,
 ) -> None:
     """Follow what the labels show through the movie; writes tables into the result.
 
@@ -51,7 +54,7 @@ def track(
     if what not in FOLLOWERS:
         raise CommandError(f"cannot track '{what}'. Wanted one of {', '.join(FOLLOWERS)}.")
     options: dict[str, Any] = {"axis": axis, "line": line, "between": between, "rest": rest, "path": path}
-    options |= {"min_area_px2": min_area_px2, "min_area_nm2": min_area_nm2}
+    options |= {"min_area_px2": min_area_px2, "min_area_nm2": min_area_nm2, "spacings": spacings}
     FOLLOWERS[what](open_result(result), options)
 
 
@@ -123,4 +126,22 @@ def _track_regions(result: Result, options: dict[str, Any]) -> None:
     out(f"{result.path}: tables/regions, boundaries, lineage and events, and labels/regions are written")
 
 
-FOLLOWERS = {"fronts": _track_fronts, "regions": _track_regions}
+def _track_twins(result: Result, options: dict[str, Any]) -> None:
+    from emreel.track.twins import track_twins
+
+    spacings = None
+    if options["spacings"] is not None:
+        try:
+            shortest, longest = (float(part) for part in options["spacings"].split(","))
+        except ValueError:
+            raise CommandError(f"--spacings is SHORTEST,LONGEST in px, got '{options['spacings']}'.") from None
+        spacings = (shortest, longest)
+    with show_progress() as progress:
+        table = track_twins(result, spacings_px=spacings, progress=progress)
+    for twin, rows in table.groupby("twin", sort=True):
+        kinds = ", ".join(sorted(set(rows["kind"])))
+        out(f"{twin}: {kinds}, frames {rows['frame'].min()} to {rows['frame'].max()}")
+    out(f"{result.path}: tables/twins and tables/events are written")
+
+
+FOLLOWERS = {"fronts": _track_fronts, "regions": _track_regions, "twins": _track_twins}

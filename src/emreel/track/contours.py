@@ -99,15 +99,21 @@ def trace_contour(first: Share, second: Share) -> Floats:
 
     first, second : shape (y, x), shares of the two sides, 0..1.
     """
+    pieces = contour_lines(first, second, LEAST_LENGTH_PX)
+    return np.concatenate(pieces) if pieces else np.empty((0, 2))
+
+
+def contour_lines(first: Share, second: Share, least_px: float) -> list[Floats]:
+    """The same for every connected line of at least so many pixels."""
     known = first + second >= LEAST_SHARE
-    pieces = []
+    lines = []
     for line in find_contours(first - second, 0.0, mask=known):  # type: ignore[no-untyped-call]
         steps = np.hypot(*np.diff(line, axis=0).T)
-        if steps.sum() >= LEAST_LENGTH_PX:
+        if steps.sum() >= least_px:
             along = np.concatenate([[0.0], np.cumsum(steps)])
             at = np.arange(0.5, along[-1], 1.0)
-            pieces.append(np.stack([np.interp(at, along, line[:, axis]) for axis in (0, 1)], axis=1))
-    return np.concatenate(pieces) if pieces else np.empty((0, 2))
+            lines.append(np.stack([np.interp(at, along, line[:, axis]) for axis in (0, 1)], axis=1))
+    return lines
 
 
 def distance_into(side: Mask) -> Floats:
