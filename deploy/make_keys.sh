@@ -2,7 +2,7 @@
 # Keys for TLS between scheduler, workers and clients: an authority of your own, one pair that all of them share, and
 # Dask's settings for them. Whoever has key.pem can run code on the cluster: keep the folder as you keep a password.
 #
-#     deploy/make_keys.sh keys          # then DASK_CONFIG=keys for each scheduler, worker and emreel
+#     deploy/make_keys.sh keys          # then DASK_CONFIG=keys/dask.yaml for each scheduler, worker and emreel
 #     deploy/make_keys.sh keys /keys    # for containers, which see the folder as /keys
 #
 # Valid for 365 days (DAYS=30: less). Nothing is overwritten.

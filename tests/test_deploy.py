@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import copy
 import importlib.metadata
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import dask
 import jsonschema
 import pytest
 import yaml
 from compose_spec import PyCompose
+from distributed import Client, LocalCluster
+from distributed.security import Security
 
 ROOT = Path(__file__).parents[1]
 DEPLOY = ROOT / "deploy"
@@ -106,7 +110,7 @@ def test_compose_publishes_on_loopback_only_and_speaks_tls(compose: Document) ->
     published = [port for service in services.values() for port in service.get("ports", ())]
     assert published and all(port.startswith("127.0.0.1:") for port in published)
     for service in services.values():
-        assert service["environment"]["DASK_CONFIG"] == "/keys"
+        assert service["environment"]["DASK_CONFIG"] == "/keys/dask.yaml"
         assert {"source": "${KEYS:-../../keys}", "target": "/keys", "type": "bind", "read_only": True} in service[
             "volumes"
         ]
@@ -210,7 +214,7 @@ def test_every_pod_has_the_keys_and_no_rights() -> None:
         assert {"name": "keys", "secret": {"secretName": "emreel-tls", "defaultMode": 0o440}} in pod["volumes"]
         volumes = {volume["name"] for volume in pod["volumes"]}
         for container in pod["containers"]:
-            assert {"name": "DASK_CONFIG", "value": "/keys"} in container["env"]
+            assert {"name": "DASK_CONFIG", "value": "/keys/dask.yaml"} in container["env"]
             assert not container["securityContext"]["allowPrivilegeEscalation"]
             assert {mount["name"] for mount in container["volumeMounts"]} == volumes
             assert not container["image"].endswith("latest") and ":" in container["image"]
@@ -239,6 +243,76 @@ def test_the_schedulers_port_is_closed_to_strangers() -> None:
     assert set(reach) == {8786, 8787} and "namespaceSelector" in reach[8787][0]
 
 
+# ------------------------------------------------------------------------------------------------ slurm
+
+
+@pytest.fixture(scope="module")
+def slurm_run() -> Any:
+    """deploy/slurm/run.py as a module."""
+    spec = importlib.util.spec_from_file_location("slurm_run", DEPLOY / "slurm" / "run.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_jobs_ask_for_what_the_settings_say(slurm_run: Any, tmp_path: Path) -> None:
+    from dask_jobqueue import SLURMCluster
+
+    settings = slurm_run.read_settings(slurm_run.SETTINGS)
+    defaults = dask.config.get("jobqueue.slurm")
+    assert set(settings["jobqueue"]["slurm"]) <= set(defaults)
+    settings["jobqueue"]["slurm"]["interface"] = "lo"
+    keys = {"tls_ca_file": "ca.pem", "tls_worker_cert": "cert.pem", "tls_worker_key": "key.pem"}
+    for name in keys.values():
+        (tmp_path / name).touch()
+    security = Security(require_encryption=True, **{key: str(tmp_path / name) for key, name in keys.items()})
+    whole = {"jobqueue": {"slurm": {**defaults, **settings["jobqueue"]["slurm"]}}}
+    with dask.config.set(whole):
+        job = SLURMCluster.job_cls(scheduler="tls://127.0.0.1:8786", name="w", security=security, protocol="tls://")
+    script = job.job_script()
+    for line in ("#SBATCH --cpus-per-task=8", "#SBATCH --mem=32G", "#SBATCH -t 04:00:00", "export OMP_NUM_THREADS=1"):
+        assert line in script
+    command = shlex.split(script.splitlines()[-1])
+    assert command[1:4] == ["-m", "distributed.cli.dask_worker", "tls://127.0.0.1:8786"]
+    check_command(["dask", "worker", *command[3:]])
+    for words in (
+        ["--protocol", "tls://"],
+        ["--tls-key", str(tmp_path / "key.pem")],
+        ["--dashboard-address", "127.0.0.1:0"],
+    ):
+        assert " ".join(words) in " ".join(command)
+
+
+def test_nothing_is_started_on_slurm_without_keys(slurm_run: Any, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="No keys"):
+        slurm_run.require_keys()
+    (tmp_path / "settings.yaml").write_text("slurm: {}")
+    with pytest.raises(SystemExit, match="wanted the key 'jobqueue'"):
+        slurm_run.read_settings(tmp_path / "settings.yaml")
+
+
+def test_who_has_done_tasks_is_counted(slurm_run: Any) -> None:
+    done = slurm_run.TasksDone()
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address="127.0.0.1:0") as cluster,
+        Client(cluster) as client,
+    ):
+        for address in cluster.scheduler.workers:
+            done.add_worker(cluster.scheduler, address)
+        cluster.scheduler.add_plugin(done)
+        client.gather(client.map(abs, range(20), workers=next(iter(cluster.scheduler.workers))))
+        names = [str(worker.name) for worker in cluster.scheduler.workers.values()]
+    assert dict(done.by_worker) == {names[0]: 20, names[1]: 0}
+
+
+def test_the_log_in_the_page_is_the_log_of_the_run() -> None:
+    log = (DEPLOY / "slurm" / "run.log").read_text()
+    assert log in (DEPLOY / "slurm" / "README.md").read_text()
+    counts = [int(count) for count in re.findall(r"worker \S+ did (\d+) tasks", log)]
+    assert len(counts) == 2 and min(counts) > 0 and "both times" in log
+
+
 # ------------------------------------------------------------------------------------------------ pages
 
 
@@ -249,6 +323,6 @@ def test_pages_name_files_and_commands_that_are_there(page: Path) -> None:
         assert (page.parent / link).exists(), link
     for path in re.findall(r"\bdeploy/[\w./-]+\w", text):
         assert (ROOT / path).exists() or "*" in path, path
-    for line in re.findall(r"^(?:\w+=\S+ )*emreel .*$", text, re.MULTILINE):
-        words = [word for word in shlex.split(line.split("  #")[0]) if "=" not in word]
-        check_command(words)
+    for block in re.findall(r"```\n(.*?)```", text, re.DOTALL):
+        for line in re.findall(r"^(?:dask|emreel) .*$", block, re.MULTILINE):
+            check_command(shlex.split(line, comments=True))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,19 +63,17 @@ def make_keys(folder: Path) -> Path:
     return folder
 
 
-def tls_settings(keys: Path) -> dict[str, str]:
-    """deploy/tls.env for a folder of keys."""
-    lines = (ROOT / "deploy" / "tls.env").read_text().splitlines()
-    pairs = (line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    return {name: value.replace("${KEYS}", str(keys)) for name, value in pairs}
-
-
-def as_config(settings: dict[str, str]) -> dict[str, str]:
-    """The same as keys of Dask's configuration."""
-    return {
-        name.removeprefix("DASK_").lower().replace("__", ".").replace("_", "-"): value
-        for name, value in settings.items()
-    }
+@contextmanager
+def configured(keys: Path | None) -> Iterator[None]:
+    """As with ``DASK_CONFIG=keys/dask.yaml``."""
+    before = copy.deepcopy(dask.config.config)
+    if keys is not None:
+        dask.config.update(dask.config.config, dask.config.collect(paths=[str(keys / "dask.yaml")], env={}))
+    try:
+        yield
+    finally:
+        dask.config.config.clear()
+        dask.config.update(dask.config.config, before)
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +86,14 @@ def scheduler(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """The address of a scheduler with one worker, both with the settings of deploy/, and its process."""
     note = tmp_path_factory.mktemp("scheduler") / "scheduler.json"
     common = ["--scheduler-file", str(note), "--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
-    env = {**os.environ, **tls_settings(keys)}
+    env = {**os.environ, "DASK_CONFIG": str(keys / "dask.yaml")}
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": env}
     started = [
         subprocess.Popen([DASK, "scheduler", *common, "--port", "0"], **quiet),
         subprocess.Popen([DASK, "worker", *common, "--nthreads", "1"], **quiet),
     ]
     try:
-        with dask.config.set(as_config(tls_settings(keys))), Client(scheduler_file=str(note), timeout=60) as client:
+        with configured(keys), Client(scheduler_file=str(note), timeout=60) as client:
             client.wait_for_workers(1, timeout=60)
         yield json.loads(note.read_text())["address"], psutil.Process(started[0].pid)
     finally:
@@ -107,7 +107,7 @@ def test_with_the_keys_work_is_done(scheduler: tuple[str, psutil.Process], keys:
     assert address.startswith("tls://127.0.0.1:") and listening(process) == {"127.0.0.1"}
     movie = open_movie(np.arange(4 * 8 * 8, dtype=np.uint16).reshape(4, 8, 8))
     regions = [engine.Region(i, i + 1, engine.regions.Tile(0, 8, 0, 8)) for i in range(4)]
-    with dask.config.set(as_config(tls_settings(keys))), engine.local_workers(1, scheduler=address):
+    with configured(keys), engine.local_workers(1, scheduler=address):
         sums = engine.map_regions(movie, regions, lambda region: region, lambda pixels, _: int(pixels.sum()))
     assert sums == movie.values.sum(axis=(1, 2)).tolist()
 
@@ -118,9 +118,9 @@ def test_without_the_keys_nobody_is_let_in(
 ) -> None:
     address, _ = scheduler
     monkeypatch.setattr(schedulers, "CONNECT_S", 3.0)
-    settings = tls_settings(make_keys(tmp_path / "keys")) if "another" in who else {}
+    own = make_keys(tmp_path / "keys") if "another" in who else None
     knocked = address.replace("tls://", "tcp://") if who == "plain" else address
-    with dask.config.set(as_config(settings)), pytest.raises(SchedulerLostError, match="check address and keys"):
+    with configured(own), pytest.raises(SchedulerLostError, match="check address and keys"):
         with engine.local_workers(1, scheduler=knocked):
             pass
     assert active_client() is None and engine.active_workers().n_tasks >= 1  # threads, as before
@@ -134,11 +134,8 @@ def test_processes_of_this_machine_listen_on_loopback_only() -> None:
 
 
 def test_keys_are_for_their_owner_and_never_replaced(keys: Path) -> None:
-    assert {file.name: file.stat().st_mode & 0o077 for file in keys.iterdir()} == {
-        "ca.pem": 0,
-        "cert.pem": 0,
-        "key.pem": 0,
-    }
+    assert {file.name for file in keys.iterdir()} == {"ca.pem", "cert.pem", "key.pem", "dask.yaml"}
+    assert all(file.stat().st_mode & 0o077 == 0 for file in keys.iterdir())
     before = (keys / "key.pem").read_bytes()
     again = subprocess.run([ROOT / "deploy" / "make_keys.sh", keys], capture_output=True, text=True)
     assert again.returncode == 1 and "is there already" in again.stderr
