@@ -26,6 +26,7 @@ _HOMES = {
     "label_movie": "emreel.label",
     "label_stream": "emreel.label",
     "open_result": "emreel.result",
+    "show": "emreel.view.dashboard",
     "describe_movie": "emreel.engine",
     "Lattice": "emreel.descriptors.lattice",
     "TranslationSymmetry": "emreel.descriptors.translation",
@@ -77,6 +78,7 @@ if TYPE_CHECKING:
     from emreel.track.line import Line as Line
     from emreel.track.phase_field import front_along_line as front_along_line
     from emreel.track.phase_field import phase_field as phase_field
+    from emreel.view.dashboard import show as show
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 

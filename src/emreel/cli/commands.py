@@ -282,6 +282,22 @@ def export(
 
 
 @app.command()
+def show(
+    result: ResultArgument,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of this machine; 0: a free one.")] = 0,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only serve the page, and say where.")] = False,
+) -> None:
+    """Look at a result in the browser: movie and overlay side by side, frame by frame. Ctrl-C ends it.
+
+    Example: `emreel show heating`
+    """
+    from emreel.view.dashboard import serve
+
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(result, port=port, browser=not no_browser, on_start=lambda address: out(f"{result}: {address}"))
+
+
+@app.command()
 def catalog(
     path: Annotated[Path | None, typer.Argument(help="A catalog, YAML; emreel's own when left out.")] = None,
 ) -> None:
