@@ -46,7 +46,7 @@ class Kymograph:
         self._along = Select(value=next(iter(ALONG)), options=list(ALONG), width=170)
         self._button = Button(label="Read the kymograph through the clicked pixel", width=300)
         self._button.on_click(self.read)
-        self._source = ColumnDataSource({name: [] for name in ("code", "x", "y", "w", "h")})
+        self._source = ColumnDataSource({name: [] for name in ("code", "x", "y", "w", "h")}, name="kymograph")
         self._mapper = LinearColorMapper(palette=list(labels.palette), low=-0.5, high=255.5)
         self._range = Range1d(height * scale, 0)
         self.plot = charts.plot(KYMOGRAPH_PX, self._axis_label("y"), self._range)

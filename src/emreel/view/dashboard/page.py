@@ -150,17 +150,17 @@ class Page:
         except ResultError as error:  # being written: try again the next time
             self._say(str(error))
             return
-        n_frames, n_done = result.layout.shape_tyx[0], result.layout.n_blocks - len(result.missing_blocks)
-        known = self._result.layout.n_blocks - len(self._result.missing_blocks)
+        n_frames = result.layout.shape_tyx[0]
+        follows = self.live.active and is_watched(self._result)
         self.live.visible = is_watched(result)
-        if n_done == known and n_frames == self._result.layout.shape_tyx[0]:
+        if (n_frames, result.missing_blocks) == (self._result.layout.shape_tyx[0], self._result.missing_blocks):
             return
         self._result, self._pictures = result, Pictures(result)
         self.panes.frames.renew(result)
         self.charts.update(self._pictures)
         self.slider.end = max(n_frames - 1, 1)
-        if self.live.active and self.live.visible:
-            self.slider.value = n_frames - 1
+        if follows:
+            self.slider.value = newest_frame(result)
         self._draw()
 
     @property
@@ -175,13 +175,15 @@ class Page:
 
     def _build_controls(self) -> None:
         last = self._result.layout.shape_tyx[0] - 1
-        self.slider = Slider(title="frame", start=0, end=max(last, 1), value=0, step=1, sizing_mode="stretch_width")
+        self.slider = Slider(
+            name="frame", title="frame", start=0, end=max(last, 1), value=0, step=1, sizing_mode="stretch_width"
+        )
         self.play = Toggle(label="▶ Play", width=90)
         self.speed = Select(title="frames a second", value="10", options=list(SPEEDS), width=90)
         self.clock = Div(text="", width=260)
         self.live = Checkbox(label="follow the newest frame", active=True, visible=is_watched(self._result))
         self.layer = Select(
-            title="laid over", value="labels", options=[layer.name for layer in self._layers], width=220
+            name="layer", title="laid over", value="labels", options=[layer.name for layer in self._layers], width=220
         )
         self.opacity = Slider(title="opacity", start=0, end=1, step=0.05, value=OPACITY, width=220)
         self.pixel = Div(text="Click a pixel to see what is there.", width=SIDE_PX - 20)
@@ -235,6 +237,13 @@ class Page:
 def is_watched(result: Result) -> bool:
     """Whether `emreel watch` is at it, as far as the result tells."""
     return bool(result.layout.grows and not result.facts.get("stream", {}).get("finished"))
+
+
+def newest_frame(result: Result) -> int:
+    """The last frame that has labels; 0 where none has."""
+    missing = set(result.missing_blocks)
+    done = (index for index in reversed(range(result.layout.n_blocks)) if index not in missing)
+    return result.layout.block(next(done, 0)).frames[1] - 1
 
 
 def headline(pictures: Pictures) -> str:

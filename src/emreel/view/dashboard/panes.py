@@ -43,7 +43,7 @@ class Panes:
         closest = CLOSEST_PX * self.scale
         self.x_range = Range1d(0, width, bounds=(0, width), min_interval=closest)
         self.y_range = Range1d(height, 0, bounds=(0, height), min_interval=closest)
-        self.source = ColumnDataSource(self._columns(0))
+        self.source = ColumnDataSource(self._columns(0), name="shown")
         self.fronts = ColumnDataSource({"x": [], "y": []})
         self.outline = ColumnDataSource({"xs": [], "ys": []})
         self.path = ColumnDataSource({"x": [], "y": []})

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 #: Pixels along the longer side that are sent of what is seen; a pane is about as many on a screen.
-MOST_PX = 800
+MOST_PX = 640
 #: Share of what is seen that is read beyond each edge, so that a small pan finds it there.
 MARGIN = 0.1
 
@@ -46,7 +46,7 @@ class Window:
 
         Where the step spans several values, the one in the middle of the step.
         """
-        stride = max(self.step // cell, 1)
+        stride = max(round(self.step / cell), 1)
         return tuple(_cut(start, end, cell, stride) for start, end in ((self.y0, self.y1), (self.x0, self.x1)))  # type: ignore[return-value]
 
     def place(self, cell: int, shape_yx: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -54,7 +54,7 @@ class Window:
 
         The frame's first pixel covers 0 to 1.
         """
-        stride = max(self.step // cell, 1)
+        stride = max(round(self.step / cell), 1)
         top, left = (start // cell * cell for start in (self.y0, self.x0))
         return float(left), float(top), float(shape_yx[1] * stride * cell), float(shape_yx[0] * stride * cell)
 
