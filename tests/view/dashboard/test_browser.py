@@ -25,7 +25,10 @@ from playwright.sync_api import sync_playwright
 
 from emreel.label import label_movie
 from emreel.model import Model
+from emreel.result import open_result
 from emreel.stream import Replay, watch
+from emreel.view.export import export_result
+from emreel.view.pictures import Pictures
 
 pytestmark = pytest.mark.browser
 FLAGS = [
@@ -101,7 +104,7 @@ def seen(browser: Any) -> Iterator[Seen]:
     yield seen
     page.close()
     assert seen.said == []
-    assert seen.hosts <= {"127.0.0.1"}
+    assert seen.hosts in ({"127.0.0.1"}, {"None"})  # the server, or a file alone
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +148,6 @@ def test_the_slider_is_the_first_and_moves_the_pictures(address: str, seen: Seen
 
 
 def test_what_is_shown_is_what_is_stored(address: str, labelled: Path, seen: Seen) -> None:
-    from emreel.result import open_result
-
     seen.open(address)
     seen.page.keyboard.press("End")
     seen.wait_frame(9)
@@ -211,9 +212,6 @@ def test_zooming_asks_for_what_is_seen(address: str, seen: Seen) -> None:
 
 
 def test_a_name_is_kept_beside_the_result(address: str, labelled: Path, seen: Seen) -> None:
-    from emreel.result import open_result
-    from emreel.view.pictures import Pictures
-
     seen.open(address)
     name = seen.page.locator("input[type=text]").nth(1)
     name.fill("amorphous <b>film</b>")
@@ -242,6 +240,22 @@ def test_a_kymograph_is_read_when_asked_for(address: str, seen: Seen) -> None:
     seen.page.wait_for_function(
         "() => Array.from(Bokeh.documents[0].get_model_by_name('kymograph').data.code[0]).every((code) => code > 0)"
     )
+
+
+def test_a_page_without_a_server_shows_the_same(labelled: Path, tmp_path: Path, seen: Seen) -> None:
+    result = open_result(labelled, chunks=None)
+    page = export_result(result, "html", tmp_path / "still.html")
+    seen.open(page.as_uri())
+    before = [seen.picture(pane) for pane in (0, 1)]
+    for _ in range(6):
+        seen.page.keyboard.press("ArrowRight")
+    seen.wait_frame(6)
+    assert all(seen.picture(pane) != before[pane] for pane in (0, 1))
+    code = seen.page.evaluate("() => Array.from(Bokeh.documents[0].get_model_by_name('shown').data.code[0])")
+    label = result.label[6].values.ravel()
+    np.testing.assert_array_equal(np.array(code)[label <= 4], label[label <= 4])
+    seen.page.keyboard.press(" ")
+    seen.page.wait_for_function(f"() => ({SHOWN})() >= 8")
 
 
 def test_frames_come_while_it_is_watched(

@@ -33,9 +33,8 @@ SPEEDS = ("1", "2", "5", "10", "20", "50")
 SIDE_PX = 250
 #: How often a result that is being written is looked at, ms.
 REFRESH_MS = 500
-KEYS = (
-    "← → frame · PgUp PgDn ten · Home End · space play · o overlay · l layer · wheel zoom, drag to pan, click a pixel"
-)
+KEYS = "← → frame · PgUp PgDn ten · Home End · space play · o overlay · wheel zoom, drag to pan, click a curve"
+SERVED_KEYS = f"{KEYS} · l layer · click a pixel to see what is there"
 Later = Callable[[Callable[[], None]], Any]
 
 
@@ -228,7 +227,7 @@ class Page:
             self.message,
             row(panes, side, sizing_mode="stretch_width", spacing=12),
             row(charts, Tabs(tabs=tabs, sizing_mode="stretch_width"), sizing_mode="stretch_width", spacing=12),
-            Div(text=KEYS, sizing_mode="stretch_width", styles={"color": "#555555"}),
+            Div(text=SERVED_KEYS, sizing_mode="stretch_width", styles={"color": "#555555"}),
             sizing_mode="stretch_width",
             margin=12,
         )

@@ -23,7 +23,7 @@ from bokeh.plotting import figure
 from emreel.result import Result
 from emreel.view.dashboard.frames import Frames
 from emreel.view.dashboard.layers import Layer
-from emreel.view.dashboard.window import Window
+from emreel.view.dashboard.window import MOST_PX, Window
 
 #: Height that a pane takes at most, px of the screen.
 MOST_HEIGHT_PX = 560
@@ -35,10 +35,10 @@ _MARK_COLOR = "#ffffff"
 class Panes:
     """The pictures of a result. ``source`` holds the one frame that is shown; its column ``frame`` says which."""
 
-    def __init__(self, frames: Frames, layer: Layer, opacity: float) -> None:
-        self.frames, self.layer = frames, layer
+    def __init__(self, frames: Frames, layer: Layer, opacity: float, most_px: int = MOST_PX) -> None:
+        self.frames, self.layer, self._most_px = frames, layer, most_px
         self.scale = frames.result.pixel_size_nm or 1.0
-        self.window = Window.around(frames.result.layout.shape_tyx[1:])
+        self.window = Window.around(frames.result.layout.shape_tyx[1:], most_px=most_px)
         height, width = (side * self.scale for side in frames.result.layout.shape_tyx[1:])
         closest = CLOSEST_PX * self.scale
         self.x_range = Range1d(0, width, bounds=(0, width), min_interval=closest)
@@ -64,7 +64,7 @@ class Panes:
     def look(self, x: tuple[float, float], y: tuple[float, float]) -> bool:
         """Another part of the frames is seen, told by the axes; whether other pixels are needed for it."""
         rows, columns = ((low / self.scale, high / self.scale) for low, high in (y, x))
-        window = Window.around(self.frames.result.layout.shape_tyx[1:], rows, columns)
+        window = Window.around(self.frames.result.layout.shape_tyx[1:], rows, columns, self._most_px)
         changed, self.window = window != self.window, window
         return changed
 

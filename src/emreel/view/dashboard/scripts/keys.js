@@ -4,10 +4,10 @@ export default ({slider, toggle, opacity, layer}) => {
   let before = opacity.value
   const clip = (value) => Math.max(slider.start, Math.min(slider.end, value))
   const moves = {
-    ArrowRight: () => { slider.value = clip(slider.value + 1) },
-    ArrowLeft: () => { slider.value = clip(slider.value - 1) },
-    PageDown: () => { slider.value = clip(slider.value + 10) },
-    PageUp: () => { slider.value = clip(slider.value - 10) },
+    ArrowRight: () => { slider.value = clip(slider.value + slider.step) },
+    ArrowLeft: () => { slider.value = clip(slider.value - slider.step) },
+    PageDown: () => { slider.value = clip(slider.value + 10 * slider.step) },
+    PageUp: () => { slider.value = clip(slider.value - 10 * slider.step) },
     Home: () => { slider.value = slider.start },
     End: () => { slider.value = slider.end },
     " ": () => { toggle.active = !toggle.active },

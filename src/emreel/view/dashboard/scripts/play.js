@@ -11,7 +11,7 @@ export default ({toggle, slider, speed, source}) => {
     const now = performance.now()
     if (now >= due && source.data.frame[0] == slider.value) {
       due = Math.max(now, due + 1000 / Number(speed.value))
-      slider.value = slider.value >= slider.end ? slider.start : slider.value + 1
+      slider.value = slider.value >= slider.end ? slider.start : slider.value + slider.step
     }
     timer = setTimeout(next, 5)
   }
