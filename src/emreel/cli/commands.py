@@ -266,11 +266,11 @@ def repair(
 @app.command()
 def export(
     result: ResultArgument,
-    to: Annotated[str, typer.Option("--to", help="tiff, mp4, gif, csv or html.", show_default=False)],
+    to: Annotated[str, typer.Option("--to", help="tiff, mp4, gif, csv, html or hspy.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="File, or folder for csv.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Write labels (tiff), the overlay movie (mp4, gif), the tables (csv) or a page without a server (html).
+    """Write labels (tiff), the overlay movie (mp4, gif), the tables (csv), a page (html), a signal (hspy).
 
     Example: `emreel export heating --to mp4 -o heating.mp4`
     """

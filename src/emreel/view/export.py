@@ -54,6 +54,7 @@ def export_result(
               name, or ``class_fraction`` under any other name
     "html"    the dashboard's pictures and curves as one page that needs no server (``emreel[dashboard]``): at most 300
               frames of at most 512 px a side
+    "hspy"    the labels as a signal of HyperSpy's, with axes, names and colours (``emreel[hyperspy]``)
     ========  ====================================================================================================
 
     Parameters
@@ -117,6 +118,12 @@ def _write_html(wish: _Wish) -> None:
     write_html(wish.result, wish.path, opacity=wish.opacity, overwrite=wish.overwrite, progress=wish.progress)
 
 
+def _write_hspy(wish: _Wish) -> None:
+    from emreel import hyperspy
+
+    hyperspy.write_hspy(wish.result, wish.path, overwrite=wish.overwrite)
+
+
 #: What a result can be written as.
 WRITERS: Mapping[str, Callable[[_Wish], None]] = {
     "tiff": _write_tiff,
@@ -124,8 +131,9 @@ WRITERS: Mapping[str, Callable[[_Wish], None]] = {
     "gif": _write_movie("gif"),
     "csv": _write_csv,
     "html": _write_html,
+    "hspy": _write_hspy,
 }
-_ENDINGS = {".tif": "tiff", ".tiff": "tiff", ".mp4": "mp4", ".gif": "gif", ".csv": "csv", ".html": "html"}
+_ENDINGS = {f".{kind}": kind for kind in WRITERS} | {".tif": "tiff"}
 
 
 def _find_writer(to: str, path: Path) -> Callable[[_Wish], None]:
