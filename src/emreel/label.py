@@ -6,6 +6,7 @@ Both end in the same call of the model, so stream and batch agree to the bit.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -18,11 +19,13 @@ import numpy.typing as npt
 import xarray as xr
 
 from emreel import engine
-from emreel.model import FrameLabels, Model
+from emreel.descriptors.geometry import Tile
+from emreel.model import FrameEvidence, FrameLabels, Model
 from emreel.movie import check_movie, frame_times_s, pixel_size_nm
 from emreel.polycrystal import GrainState
 from emreel.prepare import FrameReport
-from emreel.prepare.measure import measure_frames
+from emreel.prepare.measure import measure_frames, survey_movie
+from emreel.prepare.survey import Survey
 from emreel.progress import Note, Progress, StageStarted, StepsDone, ignore
 from emreel.provenance import describe_movie, movie_digest
 from emreel.result import (
@@ -35,6 +38,7 @@ from emreel.result import (
     acquire_lock,
     count_labels,
     create_store,
+    drift_of,
     fit_tile,
     forget_blocks,
     is_result,
@@ -42,11 +46,13 @@ from emreel.result import (
     open_result,
     plan_layout,
     read_layout,
+    read_survey,
     remove_partials,
     verify_result,
     write_block,
     write_frame_tables,
     write_quarantine,
+    write_survey,
 )
 from emreel.track.polycrystal import follow_grains, label_polycrystal
 
@@ -111,7 +117,8 @@ def label_movie(
         if not is_result(path):
             _create(path, parsed, model, identity, known, with_membership)
         ledger = open_ledger(path, lock, identity=identity)
-        failed = _label_missing(parsed, model, Path(path), ledger, progress, stop_on_error)
+        drift = _surveyed(parsed, model, path, progress)
+        failed = _label_missing(parsed, model, Path(path), ledger, drift, progress, stop_on_error)
         write_frame_tables(path)
         write_quarantine(path, failed)
     return open_result(path)
@@ -125,8 +132,12 @@ def frames_per_block(shape_yx: tuple[int, int]) -> int:
 def label_stream(frames: Iterable[npt.NDArray[Any]], model: Model) -> Iterator[FrameLabels]:
     """Labels and membership of each frame as it comes, shape (y, x) counts; equal to `label_movie` to the bit.
 
-    The frames of a polycrystal have their grains with them (``region``, ``angle_deg``).
+    The frames of a polycrystal have their grains with them (``region``, ``angle_deg``). Where labels are kept still in
+    time, they come ``model.lag`` frames after their frame, and the last ones when the frames end.
     """
+    if model.lag:
+        yield from _steady_stream(frames, model)
+        return
     grains: GrainState | None = None
     for frame in frames:
         report = model.report(frame)
@@ -135,6 +146,38 @@ def label_stream(frames: Iterable[npt.NDArray[Any]], model: Model) -> Iterator[F
         if model.grains is not None:
             grains, labels = follow_grains(model, labels, grains)
         yield labels
+
+
+def _steady_stream(frames: Iterable[npt.NDArray[Any]], model: Model) -> Iterator[FrameLabels]:
+    """Labels that come ``model.lag`` frames after their frame, the last ones when the frames end."""
+    window: deque[FrameEvidence] = deque()
+    drift: deque[tuple[float, float]] = deque()
+    survey, state = Survey(reference_mean=model.prepare.reference_mean), None
+    whole = Tile(0, 0, 0, 0)
+    first = n_told = n_seen = 0  # the window's first frame, labels told, frames seen
+
+    def told() -> FrameLabels:
+        places = np.array(drift) if model.survey else None
+        return model.label_window(window, n_told - first, whole, whole.shape, places)
+
+    for frame in frames:
+        whole = Tile(0, frame.shape[0], 0, frame.shape[1])
+        window.append(model.evidence(frame, whole, whole, whole.shape, model.report(frame)))
+        if model.survey:
+            state, row = survey.step(state, n_seen, survey.glance(frame), survey.bin_px(whole.shape))
+            drift.append((row.drift_y_px, row.drift_x_px))
+        n_seen += 1
+        if n_seen - n_told > model.lag:
+            yield told()
+            n_told += 1
+            if n_told - first > model.lag:
+                window.popleft()
+                if model.survey:
+                    drift.popleft()
+                first += 1
+    while n_told < n_seen:
+        yield told()
+        n_told += 1
 
 
 def repair_result(
@@ -170,15 +213,23 @@ def repair_result(
 # ------------------------------------------------------------------------------------------------ inside
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Job:
-    """One block to label, and what was found in its frames where that was measured before."""
+    """One block to label, with the frames around it that its labels depend on, and what was found in all of them where
+    that was measured before."""
 
     block: Block
+    frames: tuple[int, int]
     reports: tuple[FrameReport, ...] | None
+    drift_yx_px: npt.NDArray[np.float64] | None = None
+
+    def drift(self, last: int, n: int) -> npt.NDArray[np.float64] | None:
+        """Of the ``n`` frames up to ``last``."""
+        end = last + 1 - self.frames[0]
+        return None if self.drift_yx_px is None else self.drift_yx_px[end - n : end]
 
     def region(self, reach_px: int, shape_yx: tuple[int, int]) -> engine.Region:
-        return engine.Region(*self.block.frames, self.block.tile.grown(reach_px, shape_yx))
+        return engine.Region(*self.frames, self.block.tile.grown(reach_px, shape_yx))
 
 
 @dataclass(frozen=True)
@@ -194,16 +245,23 @@ class _LabelBlock:
 
     def __call__(self, pixels: npt.NDArray[Any], job: _Job) -> Record:
         shape_yx = self.layout.shape_tyx[1:]
-        have = job.region(self.model.reach, shape_yx).tile
+        have, tile = job.region(self.model.reach, shape_yx).tile, job.block.tile
         model = self.model
         labelled: list[FrameLabels] = []
-        rows = []
-        for offset, frame in enumerate(pixels):
-            report = self._report(frame, job, offset)
+        rows, reports = [], []
+        window: deque[FrameEvidence] = deque(maxlen=2 * model.lag + 1)
+        for number, frame in zip(range(*job.frames), pixels, strict=True):
+            report = self._report(frame, job, number - job.frames[0])
+            reports.append(report)
             model = model.followed(frame, report)
-            labels = model.label_tile(frame, have, job.block.tile, shape_yx, report)
-            labelled.append(labels)
-            rows.append(frame_row(job.block.frames[0] + offset, report, model, labels.label))
+            window.append(model.evidence(frame, have, tile, shape_yx, report))
+            last = number == job.frames[1] - 1
+            for now in range(number - model.lag, number + 1 if last else number - model.lag + 1):
+                if job.block.frames[0] <= now < job.block.frames[1]:
+                    at = now - number + len(window) - 1
+                    labels = model.label_window(window, at, tile, shape_yx, job.drift(number, len(window)))
+                    labelled.append(labels)
+                    rows.append(frame_row(now, reports[now - job.frames[0]], model, labels.label))
         preview = self.model.prepare.preview
         checksums = write_block(
             self.path,
@@ -234,8 +292,36 @@ def frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray[
     }
 
 
+def _surveyed(
+    movie: xr.DataArray, model: Model, path: str | os.PathLike[str], progress: Progress
+) -> npt.NDArray[np.float64] | None:
+    """Where the specimen stands in every frame, shape (time, 2), px; None for a model that does not survey.
+
+    What is found is a table of the result, written when it is whole: a run that goes on reads it back.
+    """
+    if not model.survey:
+        return None
+    n_frames = movie.sizes["time"]
+    table = read_survey(path, n_frames)
+    if table is None:
+        progress(StageStarted("survey", n_frames))
+        survey = Survey(reference_mean=model.prepare.reference_mean)
+        rows = survey_movie(movie, survey, lambda n: progress(StepsDone("survey", n, n_frames)))
+        table = write_survey(path, rows)
+        odd = [f"{n} {status}" for status, n in table["status"].value_counts().items() if status != "good"]
+        if odd:
+            progress(Note(f"of {n_frames} frames {', '.join(odd)}: see the table 'quality'"))
+    return drift_of(table)
+
+
 def _label_missing(
-    movie: xr.DataArray, model: Model, path: Path, ledger: Ledger, progress: Progress, stop_on_error: bool
+    movie: xr.DataArray,
+    model: Model,
+    path: Path,
+    ledger: Ledger,
+    drift_yx_px: npt.NDArray[np.float64] | None,
+    progress: Progress,
+    stop_on_error: bool,
 ) -> dict[Block, str]:
     """Label what is missing; returns the blocks that are quarantined, and why."""
     layout, missing = ledger.layout, ledger.missing
@@ -268,7 +354,7 @@ def _label_missing(
 
     shape_yx = layout.shape_tyx[1:]
     locate: Callable[[_Job], engine.Region] = partial(_Job.region, reach_px=model.reach, shape_yx=shape_yx)
-    for jobs in _plan_jobs(movie, model, layout, missing):
+    for jobs in _plan_jobs(movie, model, layout, missing, drift_yx_px):
         work = _LabelBlock(_model_before(jobs[0].block, model, ledger), layout, str(path.resolve()))
         engine.run_regions(movie, jobs, locate, work, record, None if stops else quarantine)
     return failed
@@ -281,29 +367,44 @@ def _model_before(block: Block, model: Model, ledger: Ledger) -> Model:
     return model.with_centers(ledger.done[block.index - 1].rows[-1]["centers"])
 
 
-def _plan_jobs(movie: xr.DataArray, model: Model, layout: Layout, missing: Sequence[Block]) -> Iterator[list[_Job]]:
+def _plan_jobs(
+    movie: xr.DataArray,
+    model: Model,
+    layout: Layout,
+    missing: Sequence[Block],
+    drift_yx_px: npt.NDArray[np.float64] | None,
+) -> Iterator[list[_Job]]:
     """What may be labelled at once.
 
     Whole frames are measured in their own task; frames in tiles are measured ahead, a few blocks at a time. A model
     that follows the movie needs each block to be done before the next.
     """
+    around = partial(_frames_around, lag=model.lag, n_frames=layout.shape_tyx[0])
+
+    def job(block: Block, reports: Mapping[int, FrameReport] | None = None) -> _Job:
+        frames = around(block)
+        found = None if reports is None else tuple(reports[frame] for frame in range(*frames))
+        return _Job(block, frames, found, None if drift_yx_px is None else drift_yx_px[slice(*frames)])
+
     if model.follow != "none":
-        yield from ([_Job(block, None)] for block in missing)
+        yield from ([job(block)] for block in missing)
         return
     if layout.tiles_yx == (1, 1):
         if missing:
-            yield [_Job(block, None) for block in missing]
+            yield [job(block) for block in missing]
         return
     groups = [list(blocks) for _, blocks in groupby(missing, key=lambda block: block.frames)]
     for start in range(0, len(groups), MEASURED_AHEAD):
         ahead = groups[start : start + MEASURED_AHEAD]
-        frames = [frame for blocks in ahead for frame in range(*blocks[0].frames)]
+        frames = sorted({frame for blocks in ahead for frame in range(*around(blocks[0]))})
         reports = dict(
             zip(frames, measure_frames(movie, frames, model.prepare.reference_mean), strict=True),
         )
-        yield [
-            _Job(block, tuple(reports[frame] for frame in range(*block.frames))) for blocks in ahead for block in blocks
-        ]
+        yield [job(block, reports) for blocks in ahead for block in blocks]
+
+
+def _frames_around(block: Block, lag: int, n_frames: int) -> tuple[int, int]:
+    return max(block.frames[0] - lag, 0), min(block.frames[1] + lag, n_frames)
 
 
 def _create(

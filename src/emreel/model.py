@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from dataclasses import field as entry_of
 from functools import cached_property
@@ -24,7 +24,8 @@ from emreel.polycrystal import GrainFollower
 from emreel.prepare import FrameReport, FrameSums, Prepare
 from emreel.provenance import Provenance, digest_of
 from emreel.reduce import project_rows
-from emreel.refine import Potts, upsample_scores
+from emreel.refine import Potts, Steady, upsample_scores
+from emreel.refine.steady import LARGEST_SHIFT_PX, REST_PX
 
 SCHEMA = "emreel-model/2"
 INVALID, UNKNOWN = 254, 255
@@ -63,6 +64,23 @@ class FrameLabels:
     angle_deg: npt.NDArray[np.float32] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class FrameEvidence:
+    """What one frame, or a piece of it, says by itself; what its labels and its neighbours' in time are made of.
+
+    scores : log posteriors up to a constant of the point, shape (y_grid, x_grid, class), of the tile and what lies
+        around it; None where the frame is not usable. far : shape (y_grid, x_grid), how far each point of the tile is
+        from its class, over what is unknown. invalid : shape (y, x), True deep inside dead data. prepared, features :
+        as in `FrameLabels`.
+    """
+
+    scores: npt.NDArray[np.float32] | None
+    far: npt.NDArray[np.float32] | None
+    invalid: Mask | None
+    prepared: Frame
+    features: FeatureMap | None = None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Model:
     """A fitted segmentation: preparation, descriptor, projection and centres. Equal when its digest is equal.
@@ -77,7 +95,10 @@ class Model:
     field : how the classes' intensities bend over frames of the fit's shape; None for not at all.
     potts : how neighbours on the grid pull at each other's labels; None for not at all.
     temperature : by which log posteriors are divided, so that memberships are as sure as they are right.
+    steady : how labels keep still from frame to frame, in a window of time (`label_window`); None for not at all.
     follow : "none", or "step": the centres move by one k-means step a frame (`followed`) before it is labelled.
+    survey : movies are surveyed before they are labelled (`emreel.prepare.survey`): what is found goes into the table
+        of the frames' quality, and neighbours in time are looked at where the specimen's drift has taken them.
     grains : how the grains of a polycrystal are followed, whole frames in their order; None for other movies.
     """
 
@@ -93,6 +114,8 @@ class Model:
     potts: Potts | None = None
     temperature: float = 1.0
     upsample: str = "linear"
+    steady: Steady | None = None
+    survey: bool = True
     follow: str = "none"
     grains: GrainFollower | None = None
     pixel_size_nm: float | None = None
@@ -121,10 +144,19 @@ class Model:
     def reach(self) -> int:
         """Context that labelling needs around a tile, px.
 
-        The halo, the neighbours that pull at a label, the next grid point for upsampling, and the neighbours by which
-        hot pixels are told.
+        The halo, the neighbours that pull at a label, where the specimen's drift may lead within a window of time, the
+        next grid point for upsampling, and the neighbours by which hot pixels are told.
         """
-        return self.descriptor.halo + self._potts_reach_px + 2
+        return self.descriptor.halo + self._potts_reach_px + self._drift_reach_px + 2
+
+    @property
+    def lag(self) -> int:
+        """Frames before and after that a frame's labels depend on."""
+        return 0 if self.steady is None else self.steady.lag
+
+    @property
+    def _drift_reach_px(self) -> int:
+        return 0 if self.steady is None else grid_length(int(LARGEST_SHIFT_PX), self.stride) * self.stride
 
     @property
     def _potts_reach_px(self) -> int:
@@ -139,8 +171,7 @@ class Model:
         frame = self._checked(frame)
         whole = Tile(0, frame.shape[0], 0, frame.shape[1])
         prepared, valid = self.prepare(frame, whole, self.report(frame))
-        scores, _ = self._scores(prepared, valid, whole, whole, frame.shape)
-        return self._membership(scores)
+        return self._membership(self._scores(prepared, valid, whole, frame.shape))
 
     def scores_of(self, prepared: Frame, valid: Mask) -> npt.NDArray[np.float32]:
         """Log posteriors of a prepared frame, up to a constant of the point, before the temperature.
@@ -148,7 +179,7 @@ class Model:
         prepared, valid : shape (y, x). Returns (y_grid, x_grid, class).
         """
         whole = Tile(0, prepared.shape[0], 0, prepared.shape[1])
-        return self._scores(prepared, valid, whole, whole, prepared.shape)[0]
+        return self._scores(prepared, valid, whole, prepared.shape)
 
     def report(self, frame: npt.NDArray[Any]) -> FrameReport:
         """What there is to say of a frame as recorded, shape (y, x): mean, status, dead lines."""
@@ -167,22 +198,53 @@ class Model:
     ) -> FrameLabels:
         """Labels of ``tile``, given the frame's pixels at ``have`` (the tile and `reach` px around it).
 
-        The tile's corner is a multiple of the stride. Equal to cutting the tile from the whole frame's labels.
+        The tile's corner is a multiple of the stride. Equal to cutting the tile from the whole frame's labels. Frames
+        before and after are not looked at: see `label_window`.
         """
+        return self.label_window([self.evidence(pixels, have, tile, shape_yx, report)], 0, tile, shape_yx)
+
+    def evidence(
+        self, pixels: npt.NDArray[Any], have: Tile, tile: Tile, shape_yx: tuple[int, int], report: FrameReport
+    ) -> FrameEvidence:
+        """What a frame says by itself of ``tile``, given its pixels at ``have``; the first half of `label_tile`."""
         prepared, valid = self.prepare(pixels, have, report)
-        rows, columns = tile.grid_slices(self.stride)
-        grid_shape = rows.stop - rows.start, columns.stop - columns.start
         shown = _cut(prepared, have, tile)
         if not report.usable:
-            return FrameLabels(
-                np.full(tile.shape, INVALID, np.uint8), np.zeros((self.n_clusters, *grid_shape), np.uint8), shown
-            )
+            return FrameEvidence(None, None, None, shown)
         features = self._features_of_whole(prepared, valid, have, tile, shape_yx)
-        scores, far = self._scores(prepared, valid, have, tile, shape_yx, features)
+        around = self._around(tile, shape_yx, self._drift_reach_px)
+        scores, far = self._scores_alone(prepared, valid, have, around, shape_yx, features)
+        far = far[self._points_of(self._around(tile, shape_yx, -self._potts_reach_px), around)]
+        return FrameEvidence(scores, far, _deep_inside(~valid, self._invalid_depth, have, tile), shown, features)
+
+    def label_window(
+        self,
+        window: Sequence[FrameEvidence],
+        at: int,
+        tile: Tile,
+        shape_yx: tuple[int, int],
+        drift_yx_px: npt.NDArray[np.float64] | None = None,
+    ) -> FrameLabels:
+        """Labels of the frame ``window[at]``, given what it and the frames before and after say by themselves.
+
+        window : frames in their order, `lag` of them on either side of ``at`` as far as the movie has them.
+        drift_yx_px : shape (frame, 2), where the specimen stands in each; None: it rests. NaN: the frame cannot be
+            placed, and is not looked at.
+        """
+        now = window[at]
+        rows, columns = tile.grid_slices(self.stride)
+        grid_shape = rows.stop - rows.start, columns.stop - columns.start
+        if now.scores is None or now.far is None or now.invalid is None:
+            soft = np.zeros((self.n_clusters, *grid_shape), np.uint8)
+            return FrameLabels(np.full(tile.shape, INVALID, np.uint8), soft, now.prepared)
+        steadied, certainty = self._steadied(window, at, tile, shape_yx, drift_yx_px)
+        ends = self._points_of(self._around(tile, shape_yx, -self._potts_reach_px), self._around(tile, shape_yx))
+        scores = self._settled(steadied)[ends]
+        label = self._upsample(scores, now.far, tile.shape)
+        label[now.invalid] = INVALID
+        scores = scores * np.float32(certainty)
         soft = self._membership(scores[: grid_shape[0], : grid_shape[1]])
-        label = self._upsample(scores, far, tile.shape)
-        label[_deep_inside(~valid, self._invalid_depth, have, tile)] = INVALID
-        return FrameLabels(label, np.rint(soft * 255).astype(np.uint8), shown, features)
+        return FrameLabels(label, np.rint(soft * 255).astype(np.uint8), now.prepared, now.features)
 
     def followed(self, frame: npt.NDArray[Any], report: FrameReport | None = None) -> Self:
         """The model after one k-means step on the grid points of one frame as recorded, shape (y, x).
@@ -301,7 +363,11 @@ class Model:
             raise ModelError("the grains of a polycrystal are followed through whole frames, got a tile of one.")
         return self.descriptor(*window_of(prepared, valid, have, tile.grown(self.descriptor.halo)))
 
-    def _scores(
+    def _scores(self, prepared: Frame, valid: Mask, tile: Tile, shape_yx: tuple[int, int]) -> npt.NDArray[np.float32]:
+        """Log posteriors of a whole frame, neighbours in mind, up to a constant: (y_grid, x_grid, class)."""
+        return self._settled(self._scores_alone(prepared, valid, tile, tile, shape_yx)[0])
+
+    def _scores_alone(
         self,
         prepared: Frame,
         valid: Mask,
@@ -310,24 +376,53 @@ class Model:
         shape_yx: tuple[int, int],
         features: FeatureMap | None = None,
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Log posteriors up to a constant of the point, (y_grid, x_grid, class), neighbours in mind.
-
-        And how far each point is from its nearest centre, over what is unknown; both with the next grid point beyond
-        the tile.
-        """
-        ends = Tile(tile.y0, min(tile.y1 + 1, shape_yx[0]), tile.x0, min(tile.x1 + 1, shape_yx[1]))
-        around = ends.grown(self._potts_reach_px, shape_yx)
-        distances = self._distances(prepared, valid, have, around, shape_yx, features)
+        """Log posteriors of the tile's points alone; how far each is from its nearest centre, over what is unknown."""
+        distances = self._distances(prepared, valid, have, tile, shape_yx, features)
         nearest = distances.argmin(axis=2)
         far = (distances.min(axis=2) / self.unknown_sq_distance[nearest]).astype(np.float32)
-        scores = np.float32(-0.5 / self.scatter) * distances
-        if self.potts is not None:
-            scores = self.potts(scores)
+        return np.float32(-0.5 / self.scatter) * distances, far
+
+    def _settled(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        return scores if self.potts is None else self.potts(scores)
+
+    def _steadied(
+        self,
+        window: Sequence[FrameEvidence],
+        at: int,
+        tile: Tile,
+        shape_yx: tuple[int, int],
+        drift_yx_px: npt.NDArray[np.float64] | None,
+    ) -> tuple[npt.NDArray[np.float32], float]:
+        """Scores of one frame with those before and after in mind, with room for the neighbours' pull around.
+
+        And what they are worth over one frame's, by which the temperature was learned.
+        """
+        now = window[at].scores
+        assert now is not None
+        inside = self._points_of(self._around(tile, shape_yx), self._around(tile, shape_yx, self._drift_reach_px))
+        if self.steady is None:
+            return np.ascontiguousarray(now[inside]), 1.0
+        apart = np.zeros((len(window), 2)) if drift_yx_px is None else drift_yx_px - drift_yx_px[at]
+        near = slice(max(at - self.lag, 0), at + self.lag + 1)
+        if np.nanmax(np.abs(apart[near])) < REST_PX:
+            apart = np.where(np.isfinite(apart), 0.0, np.nan)
+        placed = np.asarray((np.abs(apart) <= LARGEST_SHIFT_PX).all(axis=1))
+        said = [frame.scores if there else None for frame, there in zip(window, placed, strict=True)]
+        certainty = self.steady.certainty(sum(scores is not None for scores in said[near]))
+        return self.steady(said, at, np.where(placed[:, None], apart / self.stride, 0.0), inside), certainty
+
+    def _around(self, tile: Tile, shape_yx: tuple[int, int], more_px: int = 0) -> Tile:
+        """The tile with the next grid point beyond it, the neighbours that pull at its labels, and ``more_px``."""
+        ends = Tile(tile.y0, min(tile.y1 + 1, shape_yx[0]), tile.x0, min(tile.x1 + 1, shape_yx[1]))
+        return ends.grown(self._potts_reach_px + more_px, shape_yx)
+
+    def _points_of(self, part: Tile, whole: Tile) -> tuple[slice, slice]:
+        """Where the grid points of a part lie among those of a tile around it."""
         rows, columns = (
             slice((first - start) // self.stride, (first - start) // self.stride + grid_length(n, self.stride))
-            for first, start, n in zip((ends.y0, ends.x0), (around.y0, around.x0), ends.shape, strict=True)
+            for first, start, n in zip((part.y0, part.x0), (whole.y0, whole.x0), part.shape, strict=True)
         )
-        return scores[rows, columns], far[rows, columns]
+        return rows, columns
 
     def _distances(
         self,
@@ -409,10 +504,12 @@ class Model:
                 "temperature": self.temperature,
                 "potts": None if self.potts is None else asdict(self.potts),
             },
-            "time": {"follow": self.follow},
+            "time": {"follow": self.follow} | ({} if self.steady is None else {"steady": asdict(self.steady)}),
             "scatter": self.scatter,
             "pixel_size_nm": self.pixel_size_nm,
         }
+        if not self.survey:
+            described["survey"] = False
         if self.grains is not None:
             described["grains"] = asdict(self.grains) | {"weights": list(self.grains.weights)}
         described["prepare"]["display_range"] = list(self.prepare.display_range)
@@ -442,6 +539,8 @@ class Model:
             upsample=str(head["refine"]["upsample"]),
             temperature=float(head["refine"]["temperature"]),
             potts=None if head["refine"]["potts"] is None else Potts(**head["refine"]["potts"]),
+            survey=bool(head.get("survey", True)),
+            steady=None if head["time"].get("steady") is None else Steady(**head["time"]["steady"]),
             follow=str(head["time"]["follow"]),
             grains=None if head.get("grains") is None else GrainFollower(**head["grains"]),
             pixel_size_nm=head["pixel_size_nm"],

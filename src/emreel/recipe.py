@@ -24,10 +24,15 @@ class RecipeError(EmreelError, ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareStep:
-    """[prepare] gain: divide by the frame's relative brightness; repair: mask dead lines and hot pixels."""
+    """[prepare] gain: divide by the frame's relative brightness; repair: mask dead lines and hot pixels.
+
+    survey: look at every frame before labelling: is it blank, repeated, blurred; its gain, its drift
+    (`emreel.prepare.survey`).
+    """
 
     gain: bool = True
     repair: bool = True
+    survey: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,13 +101,21 @@ class GrainsStep:
 
 @dataclass(frozen=True, kw_only=True)
 class TimeStep:
-    """[time] what a frame's labels owe to the frames before it.
+    """[time] what a frame's labels owe to the frames around it.
 
+    ``steady`` : labels keep still where the specimen does (`emreel.refine.Steady`), in a window of ``lag`` frames
+    before and after; left out: with lattice, where frames follow one another, and not with the published methods.
+    ``stay`` : the probability that a point's class stays from one frame to the next. ``weight`` : what a frame counts;
+    left out: measured (`emreel.fit.in_time`).
     ``follow`` = "step" moves the centres by one k-means step a frame, as the published symmetry method does (Wang et
     al. 2021); "none" keeps them, so that a label means the same from the first frame to the last.
     """
 
     follow: Literal["none", "step"] = "none"
+    steady: bool | None = None
+    lag: int = 3
+    stay: float = 0.9
+    weight: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,13 +276,27 @@ def _check(recipe: Recipe) -> None:
     _one_of("[refine] upsample", recipe.refine.upsample, ("linear", "nearest"))
     _one_of("[grains] find", recipe.grains.find, ("auto", "always", "never"))
     _one_of("[time] follow", recipe.time.follow, ("none", "step"))
+    _check_steady(recipe.time)
     if recipe.cluster.separate not in (None, True, False):
         raise RecipeError(f"[cluster] separate is true or false, got {recipe.cluster.separate!r}.")
     if not isinstance(recipe.cluster.intensity_field, bool):
         raise RecipeError(f"[cluster] intensity_field is true or false, got {recipe.cluster.intensity_field!r}.")
-    for key in ("gain", "repair"):
+    for key in ("gain", "repair", "survey"):
         if not isinstance(getattr(recipe.prepare, key), bool):
             raise RecipeError(f"[prepare] {key} is true or false, got {getattr(recipe.prepare, key)!r}.")
+
+
+def _check_steady(step: TimeStep) -> None:
+    if step.steady not in (None, True, False):
+        raise RecipeError(f"[time] steady is true or false, got {step.steady!r}.")
+    if step.steady and step.follow != "none":
+        raise RecipeError("[time] steady and follow = 'step' do not go together. Choose one.")
+    _integer("[time] lag", step.lag, 1)
+    for key, value in (("stay", step.stay), ("weight", step.weight)):
+        if value is not None:
+            _number(f"[time] {key}", value, 0.0)
+            if not 0 < value <= 1 or (key == "stay" and value == 1):
+                raise RecipeError(f"[time] {key} must lie between 0 and 1, got {value!r}.")
 
 
 def _number(name: str, value: Any, least: float) -> None:

@@ -37,7 +37,7 @@ def test_tiles_find_any_shift(dy: float, dx: float, seed: int) -> None:
     before, after = wave_field((0, 0), seed=seed), wave_field((dy, dx), seed=seed)
     tiles = shift_tiles(after, before, known, corners((96, 96), 32), 32, np.zeros(2, np.intp), SIGMA)
     found = agree_on(tiles, np.ones(len(tiles.index)), np.array([47.5, 47.5]))
-    assert np.abs(found.shift_yx - (dy, dx)).max() < 0.03
+    assert np.abs(found.shift_yx - (dy, dx)).max() < 0.05
     assert abs(found.turn_rad) < 0.002
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,12 @@ def quick_model(front_movie: xr.DataArray) -> Model:
         descriptor=DescriptorStep(name="lattice", fields={"stride": 4}), sample=SampleStep(frames=4)
     ).with_clusters(3)
     return fit_model(front_movie, recipe)
+
+
+@pytest.fixture(scope="session")
+def instant_model(quick_model: Model) -> Model:
+    """The same, looking at each frame alone: labels come at once, in any order."""
+    return replace(quick_model, steady=None, survey=False)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from emreel.cluster.field import IntensityField
 from emreel.descriptors.base import Descriptor, Frame, Mask
 from emreel.descriptors.lattice import PLAIN_PERIOD_PX, Lattice
 from emreel.fit.classes import Evidence, find_classes, places_of
+from emreel.fit.in_time import learn_steady
 from emreel.fit.sample import Rows, Sample
 from emreel.model import Model
 from emreel.provenance import Provenance, canonical_json, describe_movie, movie_digest
@@ -61,6 +62,7 @@ def learn_model(evidence: Evidence, init: npt.ArrayLike | None = None, ruler: La
         field=field,
         potts=_potts_of(recipe, projection.descriptor, ruler),
         upsample=recipe.refine.upsample,
+        survey=recipe.prepare.survey,
         follow=recipe.time.follow,
         pixel_size_nm=sample.pixel_size_nm,
         provenance=Provenance(
@@ -68,7 +70,8 @@ def learn_model(evidence: Evidence, init: npt.ArrayLike | None = None, ruler: La
             movies=tuple(describe_movie(movie, movie_digest(movie)) for movie in sample.movies),
         ),
     )
-    return replace(model, temperature=_temperature_of(model, recipe, sample, ruler))
+    model = replace(model, temperature=_temperature_of(model, recipe, sample, ruler))
+    return replace(model, steady=learn_steady(model, recipe, sample))
 
 
 def _potts_of(recipe: Recipe, descriptor: Descriptor, ruler: Lattice | None) -> Potts | None:

@@ -140,6 +140,7 @@ def learn_polycrystal(sample: Sample, recipe: Recipe, ring: Ring) -> Model:
         scatter=scatter.variance,
         unknown_sq_distance=np.full(2, np.inf),  # what is brighter than the lattice, or stronger, is lattice
         counts=within.counts,
+        survey=recipe.prepare.survey,
         grains=GrainFollower(
             fold=ring.fold,
             stride=ring.stride,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -36,12 +36,15 @@ def measure_frames(
     return [engine.add_in_order([s for _, s in group]).finish(reference_mean) for _, group in grouped]
 
 
-def survey_movie(movie: xr.DataArray, survey: Survey | None = None) -> list[FrameRow]:
+def survey_movie(
+    movie: xr.DataArray, survey: Survey | None = None, on_done: Callable[[int], None] = lambda _: None
+) -> list[FrameRow]:
     """One row for every frame of a movie, in order: quality, gain of the resting layer, sharpness, drift.
 
     movie : dims (time, y, x). survey : what is measured; its ``reference_mean``, when None, is learned from a few
-    frames spread over the movie. Frames are looked at in parallel, on the active scheduler, `FRAMES_AT_ONCE` at a
-    time; the rows are the same for any scheduler, and the same as those of `survey_frames`.
+    frames spread over the movie. on_done : told how many frames are done, now and then. Frames are looked at in
+    parallel, on the active scheduler, `FRAMES_AT_ONCE` at a time; the rows are the same for any scheduler, and the
+    same as those of `survey_frames`.
 
     >>> import numpy as np
     >>> from emreel.movie import make_movie
@@ -60,6 +63,7 @@ def survey_movie(movie: xr.DataArray, survey: Survey | None = None) -> list[Fram
         for index, glance in zip(indices, _glances(movie, survey, indices), strict=True):
             state, row = survey.step(state, index, glance, survey.bin_px(shape_yx))
             rows.append(row)
+        on_done(len(rows))
     return judge_rows(rows)
 
 

@@ -8,6 +8,7 @@ from emreel.result.layout import ArraySpec, Block, Layout, fit_tile, plan_growin
 from emreel.result.ledger import Ledger, Record, check_identity, forget_blocks, open_ledger, read_ledger
 from emreel.result.lock import Lock, acquire_lock
 from emreel.result.missing import name_missing_frames, write_quarantine
+from emreel.result.quality import drift_of, read_survey, write_survey
 from emreel.result.store import (
     INVALID,
     NOT_COMPUTED,
@@ -55,6 +56,7 @@ __all__ = [
     "compact_result",
     "count_labels",
     "create_store",
+    "drift_of",
     "fit_tile",
     "forget_blocks",
     "is_result",
@@ -68,6 +70,7 @@ __all__ = [
     "read_facts",
     "read_layout",
     "read_ledger",
+    "read_survey",
     "read_table",
     "region_table",
     "remove_partials",
@@ -77,5 +80,6 @@ __all__ = [
     "write_block",
     "write_frame_tables",
     "write_quarantine",
+    "write_survey",
     "write_table",
 ]

@@ -19,6 +19,7 @@ from emreel.result.handle import open_result
 from emreel.result.layout import Block, Layout, plan_layout
 from emreel.result.ledger import Ledger, Record, read_ledger, write_ledger
 from emreel.result.lock import acquire_lock
+from emreel.result.quality import SURVEY
 from emreel.result.store import (
     REPLACEMENT,
     create_store,
@@ -66,6 +67,7 @@ def compact_result(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         finish_replacement(folder)
+        shutil.rmtree(folder / SURVEY, ignore_errors=True)  # what only growing on needed; the table stays
         remove_partials(folder)
     return True
 
@@ -89,7 +91,13 @@ def _write_anew(
     store = GrowingStore(folder)
     old = Layout.from_dict(facts["layout"])
     layout = plan_layout(
-        old.shape_tyx, old.stride, old.n_classes, frames_per_block=frames_per_block, with_membership=old.with_membership
+        old.shape_tyx,
+        old.stride,
+        old.n_classes,
+        frames_per_block=frames_per_block,
+        with_membership=old.with_membership,
+        with_regions=old.with_regions,
+        with_orientation=old.with_orientation,
     )
     result = open_result(folder, chunks=None)
     create_store(

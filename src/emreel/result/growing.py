@@ -49,14 +49,25 @@ class GrowingStore:
         self.layout = layout
         self._times: npt.NDArray[Any] = np.empty(0)
 
-    def write_frame(self, index: int, *, label: Bytes, preview: Bytes, membership: Bytes | None) -> dict[str, int]:
+    def write_frame(
+        self,
+        index: int,
+        *,
+        label: Bytes,
+        preview: Bytes,
+        membership: Bytes | None = None,
+        region: npt.NDArray[np.uint32] | None = None,
+        angle: npt.NDArray[np.float32] | None = None,
+    ) -> dict[str, int]:
         """Write one frame; shapes as `emreel.result.write_block` with t = 1. Returns crc32c by array name.
 
         Raises
         ------
         LayoutError : data of another shape or dtype. StorageError : the disk is full or refuses.
         """
-        data = {"label": label, "preview": preview} | ({} if membership is None else {"membership": membership})
+        optional = {"membership": membership, "region": region, "angle": angle}
+        data: dict[str, npt.NDArray[Any]] = {"label": label, "preview": preview}
+        data |= {name: values for name, values in optional.items() if values is not None}
         if set(data) != set(self._specs):
             raise LayoutError(f"got the arrays {sorted(data)}, wanted {sorted(self._specs)}.")
         first = self.layout.block(0)
@@ -83,7 +94,7 @@ class GrowingStore:
         classes = range(1, self.layout.n_classes + 1)
         return tuple(tuple(color["rgba"]) for color in colors if color["label-value"] in classes)
 
-    def read_frame(self, index: int, name: str) -> Bytes | None:
+    def read_frame(self, index: int, name: str) -> npt.NDArray[Any] | None:
         """One frame of the array ``name`` without its time axis, shown or not; None when the result has no such array.
 
         Raises
@@ -94,7 +105,7 @@ class GrowingStore:
             return None
         file = self._store / self._key(name, index)
         try:
-            values = decode_chunk(file.read_bytes(), self._specs[name].shape[1:])
+            values = decode_chunk(file.read_bytes(), self._specs[name].shape[1:], self._specs[name].dtype)
         except (OSError, ValueError, RuntimeError) as error:
             raise ResultError(f"{file} cannot be read ({error}). Run 'emreel verify'.") from error
         return values
@@ -156,12 +167,12 @@ def encode_chunk(values: npt.NDArray[Any]) -> bytes:
     return packed + int(google_crc32c.value(packed)).to_bytes(4, "little")
 
 
-def decode_chunk(encoded: bytes, shape: tuple[int, ...]) -> Bytes:
-    """What `encode_chunk` was given, uint8. Raises ValueError when a byte differs."""
+def decode_chunk(encoded: bytes, shape: tuple[int, ...], dtype: str = "uint8") -> npt.NDArray[Any]:
+    """What `encode_chunk` was given. Raises ValueError when a byte differs."""
     packed, crc = encoded[:-4], encoded[-4:]
     if google_crc32c.value(packed).to_bytes(4, "little") != crc:
         raise ValueError("its checksum differs")
-    return np.frombuffer(_ZSTD.decode(packed), np.uint8).reshape(shape)
+    return np.frombuffer(_ZSTD.decode(packed), dtype).reshape(shape)
 
 
 def _plain(node: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from emreel.result.appearance import read_appearance
 from emreel.result.errors import ResultError
 from emreel.result.layout import Layout
 from emreel.result.ledger import read_ledger
+from emreel.result.quality import read_survey
 from emreel.result.store import STORE, read_facts
 from emreel.result.tables import class_fraction_table, quality_table, read_table, region_table, write_table
 
@@ -165,7 +166,8 @@ def write_frame_tables(path: str | os.PathLike[str]) -> None:
     """Write ``quality``, ``class_fraction`` and, where there are any, ``regions`` from the ledger's records."""
     result = open_result(path, chunks=None)
     records = list(read_ledger(path).done.values())
-    write_table(path, "quality", quality_table(records, result.times_s))
+    survey = read_survey(path, result.layout.shape_tyx[0])
+    write_table(path, "quality", quality_table(records, result.times_s, survey))
     fractions = class_fraction_table(
         records,
         result.times_s,

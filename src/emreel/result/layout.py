@@ -240,7 +240,13 @@ def plan_layout(
 
 
 def plan_growing_layout(
-    shape_yx: tuple[int, int], stride: int, n_classes: int, *, with_membership: bool = True
+    shape_yx: tuple[int, int],
+    stride: int,
+    n_classes: int,
+    *,
+    with_membership: bool = True,
+    with_regions: bool = False,
+    with_orientation: bool = False,
 ) -> Layout:
     """The layout of frames that come one by one, see `Layout.grown`; at first there is one.
 
@@ -260,6 +266,8 @@ def plan_growing_layout(
         chunk_yx=(height, width),
         preview_factor=_preview_factor((height, width), 1),
         with_membership=with_membership,
+        with_regions=with_regions,
+        with_orientation=with_orientation,
         grows=True,
     )
 

@@ -99,8 +99,12 @@ def count_labels(label: npt.NDArray[np.uint8]) -> list[dict[str, int]]:
     return [{str(value): int(frame[value]) for value in np.flatnonzero(frame)} for frame in counts]
 
 
-def quality_table(records: Iterable[Record], times_s: npt.NDArray[np.float64] | None) -> pd.DataFrame:
+def quality_table(
+    records: Iterable[Record], times_s: npt.NDArray[np.float64] | None, survey: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """One row a computed frame, in order; columns as `QUALITY_COLUMNS`.
+
+    survey : one row a frame of the movie (`emreel.result.quality`); its status, reason, blur, gain and drift win.
 
     A good frame with the ``signature`` of the frame before it (where the rows tell them) is a duplicate.
     ``invalid_fraction`` is the share of the frame's computed pixels that are label 254.
@@ -117,6 +121,8 @@ def quality_table(records: Iterable[Record], times_s: npt.NDArray[np.float64] | 
         if row["status"] == "good" and signature is not None and signatures.get(frame - 1) == signature:
             row |= {"status": "duplicate", "reason": f"repeats frame {frame - 1}"}
         signatures[frame] = signature
+        if survey is not None:
+            row |= {name: survey[name].iloc[frame] for name in QUALITY_COLUMNS if name in survey and name != "frame"}
         rows.append(row)
     table = pd.DataFrame(rows, columns=list(QUALITY_COLUMNS))
     words, numbers = ("status", "reason"), ("time_s", "blur", "gain", "drift_y_px", "drift_x_px", "invalid_fraction")

@@ -66,7 +66,12 @@ def begin_result(
     create_store(
         path,
         plan_growing_layout(
-            (frame.shape[0], frame.shape[1]), model.stride, model.n_clusters, with_membership=with_membership
+            (frame.shape[0], frame.shape[1]),
+            model.stride,
+            model.n_clusters,
+            with_membership=with_membership,
+            with_regions=model.grains is not None,
+            with_orientation=model.grains is not None,
         ),
         identity=identity,
         label_names=model.label_names,

@@ -8,7 +8,8 @@
 ``every``        only every n-th frame (0, n, 2 n ...) is wanted; the others are counted as skipped
 ===============  =================================================================================================
 
-A model that depends on the frames before gets them in the order of their places whatever the policy's order is.
+A model that looks at the frames around gets them in the order of their places whatever the policy's order is: then
+``newest`` is ``block`` without a bound.
 """
 
 from __future__ import annotations
@@ -68,13 +69,17 @@ class Counts:
 class Lanes:
     """The frames that wait. ``done``: places that are labelled already; they are never given out again.
 
+    again : those of ``done`` that are given out once more, should they come again; nothing waits for them.
     in_order : give frames by their place, each when the one before it has been given, see `take`.
     """
 
-    def __init__(self, policy: Policy, done: Set[int] = frozenset(), *, in_order: bool = False) -> None:
+    def __init__(
+        self, policy: Policy, done: Set[int] = frozenset(), again: Set[int] = frozenset(), *, in_order: bool = False
+    ) -> None:
         self.policy = policy
         self.counts = Counts()
         self._known = set(done)
+        self._again = set(again)
         self._newest = max(done, default=-1)
         self._in_order = in_order
         self._next = 0
@@ -110,8 +115,9 @@ class Lanes:
             place = self._lowest()
             if place > self._next and not at_last:
                 return None
-            self._next = max(self._next, place) + 1
-            self._skip_known()
+            if place >= self._next:
+                self._next = place + 1
+                self._skip_known()
         elif self.policy.kind == "newest":
             place = self._freshest()
         else:
@@ -126,14 +132,17 @@ class Lanes:
         place = arrival.index
         if place < 0:
             raise StreamError(f"got a frame with the place {place}, wanted 0, 1, 2 ...")
-        if place in self._known:
+        if place in self._again:
+            self._again.remove(place)
+        elif place in self._known:
             self.counts.n_twice += 1
             return
-        self._known.add(place)
-        self.counts.n_seen += 1
-        if place < self._newest:
-            self.counts.n_late += 1
-        self._newest = max(self._newest, place)
+        else:
+            self._known.add(place)
+            self.counts.n_seen += 1
+            if place < self._newest:
+                self.counts.n_late += 1
+            self._newest = max(self._newest, place)
         if self.policy.kind == "every" and place % self.policy.n:
             self._gone.add(place)
             self.counts.n_skipped += 1

@@ -1,4 +1,4 @@
-"""One frame of a stream, in any thread: read it, label it as in batch, write it."""
+"""The second half of a frame of a stream, in any thread: label it as in batch, write it."""
 
 from __future__ import annotations
 
@@ -8,69 +8,75 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from emreel.descriptors.geometry import Tile
 from emreel.label import frame_row
-from emreel.model import FrameLabels, Model
-from emreel.result import INVALID, GrowingStore, Record, count_labels
-from emreel.stream.source import Arrival, FrameSource
+from emreel.model import FrameLabels
+from emreel.polycrystal import GrainState
+from emreel.prepare.survey import FrameRow
+from emreel.result import GrowingStore, Record, count_labels
+from emreel.stream.looking import Looked
+from emreel.stream.source import Arrival
+from emreel.stream.window import InTime
+from emreel.track.polycrystal import follow_frame
 
 
 @dataclass(frozen=True, eq=False)
 class DoneFrame:
-    """A frame that lies on the disk and waits to be counted; ``model`` as the frame has left it."""
+    """A frame that lies on the disk and waits to be counted; ``grains``: of a polycrystal, as it has left them."""
 
     arrival: Arrival
     record: Record
     label: npt.NDArray[np.uint8]
-    model: Model
+    grains: GrainState | None
 
 
 @dataclass(frozen=True, eq=False)
-class FrameTask:
-    """``task(arrival, model)``; ``kept``: frames that were read before, by their place.
+class LabelFrame:
+    """``label(frame, drift_yx_px, found, grains)``. Raises StorageError where the disk refuses.
 
-    A frame that can never be read, or is of another size or kind than the first, is labelled invalid; its row says why.
-    Raises OSError where a frame cannot be read now, StorageError where the disk refuses.
+    drift_yx_px : where the specimen stands in the frames of the window, shape (frame, 2), px, or None: not measured.
+    found : the survey's row of the frame. grains : of a polycrystal, as the frame before has left them.
     """
 
-    source: FrameSource
     store: GrowingStore
-    dtype: str
-    kept: dict[int, npt.NDArray[Any]]
 
-    def __call__(self, arrival: Arrival, model: Model) -> DoneFrame:
-        index, layout = arrival.index, self.store.layout
-        frame, fault = self._read(arrival)
-        if fault:
-            label, soft = self._invalid_arrays()
-            preview = np.zeros(layout.arrays()["preview"].shape[1:], np.uint8)
-            row: dict[str, Any] = {"frame": index, "status": "unreadable", "reason": fault}
-            row["label_px"] = count_labels(label[None])[0]
-        else:
-            report = model.report(frame)
-            model = model.followed(frame, report)
-            labels: FrameLabels = model.label_frame(frame, report)
-            label, soft = labels.label, labels.membership
-            preview = model.prepare.preview(labels.prepared, layout.preview_factor)
-            row = frame_row(index, report, model, label)
-        if arrival.time_s is not None:
-            row["time_s"] = arrival.time_s
-        membership = soft[None] if layout.with_membership else None
-        checksums = self.store.write_frame(index, label=label[None], preview=preview[None], membership=membership)
-        return DoneFrame(arrival, Record(block=self.store.block(index), checksums=checksums, rows=(row,)), label, model)
+    def __call__(
+        self,
+        now: InTime,
+        drift_yx_px: npt.NDArray[np.float64] | None,
+        found: FrameRow | None,
+        grains: GrainState | None,
+    ) -> DoneFrame:
+        frame, model, layout = now.frame, now.frame.model, self.store.layout
+        height, width = layout.shape_tyx[1:]
+        whole = Tile(0, height, 0, width)
+        labels = model.label_window(now.window, now.at, whole, whole.shape, drift_yx_px)
+        row = _row_of(frame, labels, found)
+        more: dict[str, npt.NDArray[Any]] = {}
+        if model.grains is not None:
+            grains, labels, row = follow_frame(model, labels, grains, row)
+            more = {"region": _one(labels.region), "angle": _one(labels.angle_deg)}
+        if layout.with_membership:
+            more["membership"] = labels.membership[None]
+        checksums = self.store.write_frame(frame.index, label=labels.label[None], preview=frame.preview[None], **more)
+        record = Record(block=self.store.block(frame.index), checksums=checksums, rows=(row,))
+        return DoneFrame(frame.arrival, record, labels.label, grains)
 
-    def _read(self, arrival: Arrival) -> tuple[npt.NDArray[Any], str]:
-        if arrival.fault:
-            return np.empty((0, 0)), arrival.fault
-        frame = self.kept.pop(arrival.index, None)
-        if frame is None:
-            frame = np.asarray(self.source.read(arrival.index))
-        wanted = self.store.layout.shape_tyx[1:]
-        if frame.shape != wanted or str(frame.dtype) != self.dtype:
-            return frame, f"got {frame.dtype} {frame.shape}, the first frame is {self.dtype} {wanted}"
-        return frame, ""
 
-    def _invalid_arrays(self) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
-        layout = self.store.layout
-        rows, columns = layout.block(0).tile.grid_slices(layout.stride)
-        soft = np.zeros((layout.n_classes, rows.stop - rows.start, columns.stop - columns.start), np.uint8)
-        return np.full(layout.shape_tyx[1:], INVALID, np.uint8), soft
+def _row_of(frame: Looked, labels: FrameLabels, found: FrameRow | None) -> dict[str, Any]:
+    """The row of the ledger."""
+    row: dict[str, Any]
+    if frame.report is None:
+        row = {"frame": frame.index, "status": "unreadable", "reason": frame.fault}
+        row["label_px"] = count_labels(labels.label[None])[0]
+    else:
+        row = frame_row(frame.index, frame.report, frame.model, labels.label)
+        row |= {} if found is None else {"status": found.status, "reason": found.reason}
+    if frame.arrival.time_s is not None:
+        row["time_s"] = frame.arrival.time_s
+    return row
+
+
+def _one(array: npt.NDArray[Any] | None) -> npt.NDArray[Any]:
+    assert array is not None, "follow_frame gives both"
+    return array[None]

@@ -1,8 +1,10 @@
 """Label a movie while it is being taken: ask the source, choose a frame, label it, write it, count it, tell of it.
 
-One thread (the caller's) asks the source, keeps the ledger and speaks to listeners; others read, label and write
-frames. Each frame is labelled by the same call of the model as in batch, written as one chunk of each array, counted in
-the ledger, and then shown to readers. Stopping at any moment and watching again loses and repeats nothing.
+One thread (the caller's) asks the source, surveys frames in their order, keeps the ledger and speaks to listeners;
+others read, label and write frames. Each frame is labelled by the same calls of the model as in batch (so where labels
+are kept still in time, ``model.lag`` frames after it came), written as one chunk of each array, counted in the ledger,
+and then shown to readers. Stopping at any moment and watching again loses and repeats nothing; the few frames that the
+next ones depend on are looked at again.
 """
 
 from __future__ import annotations
@@ -13,12 +15,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from emreel.model import Model
+from emreel.polycrystal import GrainState
+from emreel.prepare.survey import Survey
 from emreel.progress import Note, Progress, StageStarted, StepsDone, ignore
 from emreel.result import (
     GrowingStore,
@@ -35,10 +41,14 @@ from emreel.stream.beginning import POLL_S, Beginning, begin_result
 from emreel.stream.errors import StreamError
 from emreel.stream.events import ClassPresence, Event, Listener, NewPhase
 from emreel.stream.lanes import Lanes, Policy
+from emreel.stream.looking import Look, Looked
 from emreel.stream.source import Arrival, FrameSource, Losing, Resumable
-from emreel.stream.task import DoneFrame, FrameTask
+from emreel.stream.surveying import GrowingSurvey
+from emreel.stream.task import DoneFrame, LabelFrame
 from emreel.stream.telling import Teller
 from emreel.stream.times import FrameTimes
+from emreel.stream.window import InTime, Window
+from emreel.track.polycrystal import last_grains
 
 #: Readers are told of new frames after so many seconds, or after so many times what telling them last took.
 SHOW_S, SHOW_SHARE = 0.05, 10
@@ -115,8 +125,11 @@ def watch(
         )
         ledger = open_ledger(path, lock, identity=begun.identity)
         store = GrowingStore(path)
+        survey = GrowingSurvey(path, Survey(reference_mean=model.prepare.reference_mean)) if model.survey else None
         teller = Teller(Path(path), store, chosen, on_event, how.patience_s)
-        _Watcher(source, model, how, begun, ledger, store, teller, progress).run()
+        _Watcher(source, model, how, begun, ledger, store, survey, teller, progress).run()
+        if survey is not None:
+            survey.write_table(store.layout.shape_tyx[0])
         write_frame_tables(path)
         name_missing_frames(path, {}, MISSING)
     return open_result(path)
@@ -125,6 +138,17 @@ def watch(
 def default_listeners(model: Model) -> list[Listener]:
     """A new phase; classes that vanish and appear."""
     return [NewPhase(), ClassPresence(dict(enumerate(model.label_names, start=1)))]
+
+
+def depends_on_order(model: Model) -> bool:
+    """Whether a frame's labels or rows depend on those before it, or around it."""
+    return bool(model.lag or model.survey or model.follow != "none" or model.grains is not None)
+
+
+def _read_region(store: GrowingStore, frame: int) -> npt.NDArray[np.uint32]:
+    region = store.read_frame(frame, "region")
+    assert region is not None, "the layout has regions"
+    return region
 
 
 def _check(how: Watching, model: Model) -> None:
@@ -137,7 +161,11 @@ def _check(how: Watching, model: Model) -> None:
 
 
 class _Watcher:
-    """One run of `watch`; all of it in one thread but the frames' tasks."""
+    """One run of `watch`; all of it in one thread but the frames' tasks.
+
+    A frame is looked at, surveyed in its order, and labelled when the frames around it that its labels depend on have
+    been looked at as well.
+    """
 
     def __init__(
         self,
@@ -147,20 +175,32 @@ class _Watcher:
         begun: Beginning,
         ledger: Ledger,
         store: GrowingStore,
+        survey: GrowingSurvey | None,
         teller: Teller,
         progress: Progress,
     ) -> None:
         self._source, self._model, self._how, self._ledger = source, model, how, ledger
-        self._store, self._teller, self._progress = store, teller, progress
-        self._task = FrameTask(source, store, begun.dtype, begun.kept)
-        self._in_order = model.follow != "none"
-        self._lanes = Lanes(how.policy, ledger.done.keys(), in_order=self._in_order)
+        self._store, self._survey, self._teller, self._progress = store, survey, teller, progress
+        glance = None if survey is None else survey.glance
+        self._look = Look(source, store.layout, begun.dtype, begun.kept, glance)
+        self._label = LabelFrame(store)
+        self._grains: GrainState | None = None
+        self._done_before = frozenset(ledger.done)
+        in_order = depends_on_order(model)
+        self._to_see = self._to_see_again() if in_order else frozenset()
+        self._lanes = Lanes(how.policy, self._done_before, self._to_see, in_order=in_order)
+        self._window = Window(model.lag, in_order=in_order)
         self._times = FrameTimes(source.frame_time_s) if store.has_times else None
-        self._running: dict[Future[DoneFrame], Arrival] = {}
+        self._looking: dict[Future[Looked], Arrival] = {}
+        self._labelling: set[Future[DoneFrame]] = set()
+        self._turn: deque[int] = deque()  # places in the order in which they were given out, until they are looked at
+        self._looked: dict[int, Looked] = {}
+        self._due: deque[InTime] = deque()
         self._again: list[tuple[float, Arrival]] = []
         self._try_until: dict[int, float] = {}
         self._seen_at: dict[int, float] = {}
         self._latencies_s: deque[float] = deque(maxlen=LATENCIES)
+        self._waits_since: float | None = None
         self._last_new, self._show_at, self._n_shown = time.monotonic(), 0.0, 0
         self._take_up(begun)
 
@@ -172,25 +212,42 @@ class _Watcher:
                 while not finished:
                     if self._lanes.has_room and not self._source.is_finished:
                         self._offer(self._source.poll())
-                    self._start(pool)
+                    self._start_labels(pool)
+                    self._start_looks(pool)
                     self._collect()
-                    waiting = len(self._lanes) + len(self._running) + len(self._again)
-                    finished = not waiting and self._is_over
+                    finished = self._is_over and not self._is_busy and not len(self._window)
             self._teller.finish()
         finally:
+            if self._survey is not None:
+                self._survey.keep()
             self._show(finished)
+
+    def _to_see_again(self) -> frozenset[int]:
+        """Done frames that frames not done depend on, or that the survey has not got past."""
+        done, lag = self._done_before, self._model.lag
+        if not done:
+            return frozenset()
+        missing = [place for place in range(max(done) + 2) if place not in done]
+        near = {place for hole in missing for place in range(hole - lag, hole + lag + 1)}
+        behind = -1 if self._survey is None else self._survey.last
+        unsurveyed = {place for place in done if self._survey is not None and place > behind}
+        return frozenset(done & near | unsurveyed)
 
     def _take_up(self, begun: Beginning) -> None:
         if self._ledger.done:
             self._progress(Note(f"going on after {len(self._ledger.done)} frames"))
             if isinstance(self._source, Resumable) and not begun.arrivals:
-                self._source.resume(self._store.facts["provenance"]["source_state"], self._ledger.done.keys())
+                state = self._store.facts["provenance"]["source_state"]
+                self._source.resume(state, self._ledger.done.keys() - self._to_see)
         for index in sorted(self._ledger.done):
             row = self._ledger.done[index].rows[0]
             self._note_time(row)
             self._teller.take(row)
             if "centers" in row:  # of a model that follows
                 self._model = self._model.with_centers(row["centers"])
+        if self._model.grains is not None:
+            rows = (self._ledger.done[index].rows[0] for index in sorted(self._ledger.done, reverse=True))
+            self._grains = last_grains(rows, self._model, partial(_read_region, self._store))
         self._offer(begun.arrivals)
 
     def _offer(self, arrivals: Iterable[Arrival]) -> None:
@@ -202,33 +259,74 @@ class _Watcher:
             self._last_new = now
 
     @property
+    def _is_busy(self) -> bool:
+        """Whether anything but the window's frames is under way."""
+        waiting = len(self._lanes) + len(self._looking) + len(self._labelling) + len(self._again)
+        return bool(waiting + len(self._looked) + len(self._due))
+
+    @property
     def _is_over(self) -> bool:
         """Whether no new frame is waited for."""
         idle_s = time.monotonic() - self._last_new
         return self._source.is_finished or (self._how.idle_s is not None and idle_s > self._how.idle_s)
 
-    def _start(self, pool: ThreadPoolExecutor) -> None:
-        most = 1 if self._in_order else self._how.threads
-        while len(self._running) < most:
-            arrival = self._due_again() or self._lanes.take(at_last=self._is_over)
+    @property
+    def _n_running(self) -> int:
+        return len(self._looking) + len(self._labelling)
+
+    def _start_labels(self, pool: ThreadPoolExecutor) -> None:
+        over = self._is_over and not (len(self._lanes) + len(self._looking) + len(self._again) + len(self._looked))
+        self._due.extend(self._window.due(self._is_settled, at_last=over))
+        most = self._how.threads if self._model.grains is None else 1  # grains are followed frame by frame
+        while self._due and self._n_running < self._how.threads and len(self._labelling) < most:
+            now = self._due.popleft()
+            drift = None if self._survey is None else self._survey.drift_of(now.frames)
+            found = None if self._survey is None else self._survey.row(now.frame.index)
+            self._labelling.add(pool.submit(self._label, now, drift, found, self._grains))
+
+    def _is_settled(self, place: int) -> bool:
+        """Whether a frame that is not looked at yet will not be."""
+        return self._lanes.is_gone(place) or (place in self._done_before and place not in self._to_see)
+
+    def _start_looks(self, pool: ThreadPoolExecutor) -> None:
+        most = self._how.threads if self._model.follow == "none" else 1
+        while self._n_running < self._how.threads and len(self._looking) < most:
+            arrival = self._due_again() or self._next_arrival()
             if arrival is None:
                 return
-            self._running[pool.submit(self._task, arrival, self._model)] = arrival
+            self._looking[pool.submit(self._look, arrival, self._model)] = arrival
+
+    def _next_arrival(self) -> Arrival | None:
+        """The next frame; a place that stays empty is waited for as long as patience lasts."""
+        now = time.monotonic()
+        late = self._waits_since is not None and now - self._waits_since > self._how.patience_s
+        arrival = self._lanes.take(at_last=self._is_over or late)
+        if arrival is not None:
+            self._waits_since = None
+            self._turn.append(arrival.index)
+        elif len(self._lanes):
+            self._waits_since = now if self._waits_since is None else self._waits_since
+        return arrival
 
     def _due_again(self) -> Arrival | None:
         due = [place for place, (when, _) in enumerate(self._again) if when <= time.monotonic()]
         return self._again.pop(due[0])[1] if due else None
 
     def _collect(self) -> None:
-        if not self._running:
+        if not self._n_running:
             time.sleep(POLL_S)
-        done, _ = wait(self._running, timeout=POLL_S, return_when=FIRST_COMPLETED)
-        for future in done:
-            arrival = self._running.pop(future)
+        running: list[Future[Any]] = [*self._looking, *self._labelling]
+        done, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+        for look in done & self._looking.keys():
+            arrival = self._looking.pop(look)
             try:
-                self._count(future.result())
+                self._looked[arrival.index] = look.result()
             except OSError as error:
                 self._try_again(arrival, error)
+        self._take_turns()
+        for label in done & self._labelling:
+            self._labelling.remove(label)
+            self._count(label.result())
         self._progress(StepsDone("watch", len(self._ledger.done), 0))
         if time.monotonic() > self._show_at and len(self._ledger.done) > self._n_shown:
             self._show(finished=False)
@@ -240,11 +338,25 @@ class _Watcher:
             arrival = Arrival(arrival.index, arrival.time_s, f"it cannot be read: {error}")
         self._again.append((now + 10 * POLL_S, arrival))
 
+    def _take_turns(self) -> None:
+        """Survey the frames that have been looked at, in their order, and put them into the window."""
+        while self._turn and self._turn[0] in self._looked:
+            index = self._turn.popleft()
+            frame = self._looked.pop(index)
+            if self._survey is not None:
+                self._survey.step(index, frame.glance, self._store.layout.shape_tyx[1:], frame.fault)
+            wanted = index not in self._done_before
+            if wanted and self._model.follow != "none":
+                self._model = frame.model
+            late = self._window.add(frame, wanted=wanted)
+            if late is not None:
+                self._due.append(late)
+
     def _count(self, done: DoneFrame) -> None:
         index, row = done.arrival.index, done.record.rows[0]
         self._ledger.grow(index + 1)
         self._ledger.append(done.record)
-        self._model = done.model if self._in_order else self._model
+        self._grains = done.grains
         self._note_time(row)
         self._teller.take(row, done.label)
         self._latencies_s.append(time.monotonic() - self._seen_at.pop(index, time.monotonic()))

@@ -6,7 +6,7 @@ workers label and describe the frames of the next few blocks, which is nearly al
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -57,6 +57,17 @@ def follow_grains(model: Model, labels: FrameLabels, state: GrainState | None) -
     on_grid = lattice[:: model.stride, :: model.stride]
     angle = np.where(on_grid, ring.angle_deg(features), np.float32(np.nan)).astype(np.float32)
     return state, replace(labels, region=region, angle_deg=angle)
+
+
+def follow_frame(
+    model: Model, labels: FrameLabels, state: GrainState | None, row: Mapping[str, Any]
+) -> tuple[GrainState | None, FrameLabels, dict[str, Any]]:
+    """`follow_grains`, and the frame's row of the ledger with its grains and regions in it."""
+    state, labels = follow_grains(model, labels, state)
+    if state is None or labels.features is None:
+        return state, labels, dict(row)
+    found = {"grains": state.to_json(), "regions": measure_regions(labels, state.angles_deg)}
+    return state, labels, dict(row) | found
 
 
 def label_polycrystal(
@@ -129,10 +140,8 @@ def _finish_block(
     followed, rows = [], []
     for frame in range(*block.frames):
         one = found.pop(frame)
-        state, labels = follow_grains(model, one.labels, state)
-        row = row_of(frame, one.report, model, labels.label)
-        if state is not None and labels.features is not None:
-            row |= {"grains": state.to_json(), "regions": measure_regions(labels, state.angles_deg)}
+        row = row_of(frame, one.report, model, one.labels.label)
+        state, labels, row = follow_frame(model, one.labels, state, row)
         followed.append(labels)
         rows.append(row)
     layout = ledger.layout
@@ -165,14 +174,19 @@ def measure_regions(labels: FrameLabels, angles_deg: Mapping[int, float]) -> lis
 
 def _state_before(block: Block, model: Model, path: Path, ledger: Ledger) -> GrainState | None:
     """The grains as the frames before a block have left them: the last usable frame's, read back."""
-    rows: Sequence[Mapping[str, Any]]
-    for index in range(block.index - 1, -1, -1):
-        rows = ledger.done[index].rows
-        for row in reversed(rows):
-            if "grains" in row:
-                array = zarr.open_array(path / STORE / ledger.layout.arrays()["region"].path, mode="r")
-                region = np.asarray(array[int(row["frame"])])
-                return GrainState.from_json(row["grains"], region[:: model.stride, :: model.stride])
+    array = zarr.open_array(path / STORE / ledger.layout.arrays()["region"].path, mode="r")
+    rows = (row for index in range(block.index - 1, -1, -1) for row in reversed(ledger.done[index].rows))
+    return last_grains(rows, model, lambda frame: np.asarray(array[frame]))
+
+
+def last_grains(
+    rows: Iterable[Mapping[str, Any]], model: Model, read_region: Callable[[int], npt.NDArray[np.uint32]]
+) -> GrainState | None:
+    """The grains of the first of these rows of the ledger that has any; None when none has. Latest rows first."""
+    for row in rows:
+        if "grains" in row:
+            region = read_region(int(row["frame"]))
+            return GrainState.from_json(row["grains"], region[:: model.stride, :: model.stride])
     return None
 
 
