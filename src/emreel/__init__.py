@@ -89,6 +89,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'emreel' has no attribute '{name}'")
     value = getattr(importlib.import_module(_HOMES[name]), name)
+    importlib.import_module("emreel.accessor")  # DataArrays have .emreel from now on
     globals()[name] = value
     return value
 
