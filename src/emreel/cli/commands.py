@@ -286,11 +286,18 @@ def show(
     result: ResultArgument,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of this machine; 0: a free one.")] = 0,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only serve the page, and say where.")] = False,
+    napari: Annotated[bool, typer.Option("--napari", help="Open it in napari instead.")] = False,
 ) -> None:
     """Look at a result in the browser: movie and overlay side by side, frame by frame. Ctrl-C ends it.
 
     Example: `emreel show heating`
     """
+    if napari:
+        from emreel.result import open_result
+        from emreel.view.napari import show_napari
+
+        show_napari(open_result(result))
+        return
     from emreel.view.dashboard import serve
 
     with contextlib.suppress(KeyboardInterrupt):
