@@ -50,8 +50,8 @@ class Charts:
         self._axis_label = pictures.clock.axis_label
         self.fractions = FractionChart(pictures, self.plot(CHART_PX, "area fraction", Range1d(0, 1)))
         self.quality = self.plot(STRIP_PX, "", Range1d(0, 1), axis=False)
-        self._quality_data = ColumnDataSource(quality_strip(pictures.result, edges))
-        self.quality.quad("left", "right", 1, 0, color="color", line_color=None, source=self._quality_data)
+        self.quality_data = ColumnDataSource(quality_strip(pictures.result, edges))
+        self.quality.quad("left", "right", 1, 0, color="color", line_color=None, source=self.quality_data)
         self.quality.add_tools(HoverTool(tooltips=[("frame", "@frame"), ("", "@status @reason")]))
         self.quality.yaxis.visible = False
         self.fronts = self._front_chart(pictures)
@@ -70,7 +70,7 @@ class Charts:
         self.times.data = {"x": pictures.clock.values}
         self.x_range.update(start=float(edges[0]), end=float(edges[-1]))
         self.fractions.update(pictures)
-        self._quality_data.data = quality_strip(pictures.result, edges)
+        self.quality_data.data = quality_strip(pictures.result, edges)
 
     def plot(self, height: int, label: str, y_range: Any, *, axis: bool = True) -> Any:
         """A chart over the common axis of time."""

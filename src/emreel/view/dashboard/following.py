@@ -55,7 +55,12 @@ class RegionTable:
         ]
         columns.append(TableColumn(field="event", title="event"))
         self.layout = DataTable(
-            source=self.data, columns=columns, height=_TABLE_PX, index_position=None, sizing_mode="stretch_width"
+            source=self.data,
+            columns=columns,
+            height=_TABLE_PX,
+            index_position=None,
+            reorderable=False,
+            sizing_mode="stretch_width",
         )
 
     def show(self, frame: int) -> None:

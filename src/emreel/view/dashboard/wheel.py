@@ -15,8 +15,8 @@ _WHEEL_PX = 110
 def wheel_figure(fold: int) -> Any:
     """Which colour tells which direction of a lattice vector in the picture; hidden at first."""
     wheel = figure(
-        width=_WHEEL_PX + 20, height=_WHEEL_PX + 24, x_range=(-1, 1), y_range=(-1, 1), tools="", toolbar_location=None,
-        title="direction of g", outline_line_color=None, visible=False,
+        frame_width=_WHEEL_PX, frame_height=_WHEEL_PX, min_border=2, x_range=(-1, 1), y_range=(-1, 1), tools="",
+        toolbar_location=None, title="direction of g", outline_line_color=None, visible=False,
     )  # fmt: skip
     wheel.axis.visible = False
     wheel.grid.visible = False
