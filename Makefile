@@ -39,9 +39,14 @@ format: $(TOOLS)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs-check: $(TOOLS)  ## doctests, notebooks executed
+docs-check: $(TOOLS)  ## doctests, notebooks executed, the documentation built into build/site
 	$(BIN)/python -m pytest -q --doctest-modules src/emreel
-	$(BIN)/python -m pytest -q --nbmake notebooks
+	rm -rf build/docs build/site && mkdir -p build && cp -r docs build/docs && mkdir build/docs/more
+	cp -r notebooks build/docs/notebooks
+	cp CHANGELOG.md build/docs/more/changelog.md && cp CONTRIBUTING.md build/docs/more/contributing.md
+	sed -i 's|\.\./CONTRIBUTING\.md|more/contributing.md|' build/docs/*.md
+	$(BIN)/python -m pytest -q --nbmake --overwrite build/docs/notebooks
+	$(BIN)/sphinx-build -q -W --keep-going -b html build/docs build/site
 
 bench: $(READY)  ## speed and memory against named peers -> benchmarks/latest.json
 	$(BIN)/python benchmarks/run.py
