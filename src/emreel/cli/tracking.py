@@ -106,9 +106,26 @@ def _track_fronts(result: Result, options: dict[str, Any]) -> None:
 
 
 def _say_front(name: str, rows: pd.DataFrame) -> None:
+    from emreel.track.errors import TrackError
+    from emreel.track.laws import fit_kinetics
+    from emreel.track.velocity import front_velocity
+
     first, last = rows.iloc[0], rows.iloc[-1]
     moved = f"depth {first['depth_px']:.1f} to {last['depth_px']:.1f} px"
     out(f"front {name}: frames {first['frame']} to {last['frame']}, {moved}")
+    try:
+        out(f"  speed {front_velocity(rows, name)}")
+        time = "time_s" if rows["time_s"].notna().any() else "frame"
+        kinetics = fit_kinetics(rows[time].to_numpy(), rows["depth_px"].to_numpy())
+    except TrackError:  # too few frames for a speed, or a law
+        return
+    exponent = kinetics.exponent
+    if kinetics.name in ("linear", "parabolic", "avrami"):
+        told = {key: one for key, one in kinetics.law(kinetics.name).parameters.items() if key != "y0"}
+    else:
+        told = {} if exponent is None else {"exponent": exponent}
+    numbers = "".join(f", {key} {one.value:.3g} ({one.low:.3g} to {one.high:.3g})" for key, one in told.items())
+    out(f"  law: {kinetics.name}{numbers}")
 
 
 def _track_regions(result: Result, options: dict[str, Any]) -> None:
