@@ -26,6 +26,7 @@ _HOMES = {
     "label_movie": "emreel.label",
     "label_stream": "emreel.label",
     "open_result": "emreel.result",
+    "show": "emreel.view.dashboard",
     "describe_movie": "emreel.engine",
     "Lattice": "emreel.descriptors.lattice",
     "TranslationSymmetry": "emreel.descriptors.translation",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from emreel.track.phase_field import phase_field as phase_field
     from emreel.track.regions import track_regions as track_regions
     from emreel.track.twins import track_twins as track_twins
+    from emreel.view.dashboard import show as show
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 
@@ -93,6 +95,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'emreel' has no attribute '{name}'")
     value = getattr(importlib.import_module(_HOMES[name]), name)
+    importlib.import_module("emreel.accessor")  # DataArrays have .emreel from now on
     globals()[name] = value
     return value
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 import xarray as xr
 
+from emreel.result.appearance import read_appearance
 from emreel.result.errors import ResultError
 from emreel.result.layout import ArraySpec, Layout
 from emreel.result.ledger import read_ledger
@@ -95,8 +96,9 @@ class Result:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Names of the classes 1..K."""
-        return tuple(self.facts["label_names"])
+        """Names of the classes 1..K; those that somebody gave them, where somebody did."""
+        given = read_appearance(self.path, self.layout.n_classes)
+        return tuple(self.facts["label_names"]) if given is None else given.names
 
     @property
     def pixel_size_nm(self) -> float | None:
