@@ -41,8 +41,13 @@ def track(
         float | None, typer.Option("--min-area-px2", help="regions: smaller ones are left out.", min=1.0)
     ] = None,
     min_area_nm2: Annotated[float | None, typer.Option("--min-area-nm2", help="regions: the same in nm2.")] = None,
+    orientation: Annotated[
+        bool, typer.Option("--orientation", help="regions: measure the in-plane angle of every lattice.")
+    ] = False,
+    fold: Annotated[int, typer.Option("--fold", help="regions: symmetry of the lattice; 4: square, 6: hexagonal.")] = 2,
     spacings: Annotated[
-        str | None, typer.Option("--spacings", metavar="A,B", help="twins: shortest and longest fringes, px.")
+        str | None,
+        typer.Option("--spacings", metavar="A,B", help="twins, orientation: shortest and longest fringes, px."),
     ] = None,
 ) -> None:
     """Follow what the labels show through the movie; writes tables into the result.
@@ -55,6 +60,7 @@ def track(
         raise CommandError(f"cannot track '{what}'. Wanted one of {', '.join(FOLLOWERS)}.")
     options: dict[str, Any] = {"axis": axis, "line": line, "between": between, "rest": rest, "path": path}
     options |= {"min_area_px2": min_area_px2, "min_area_nm2": min_area_nm2, "spacings": spacings}
+    options |= {"orientation": orientation, "fold": fold}
     FOLLOWERS[what](open_result(result), options)
 
 
@@ -85,6 +91,17 @@ def parse_between(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
     except ValueError:
         raise CommandError(f"sides are labels on both sides of a slash, such as 1,2/3,4; got '{text}'.") from None
     return first, second
+
+
+def parse_spacings(text: str | None) -> tuple[float, float] | None:
+    """ "4,9.5" as shortest and longest spacing, px."""
+    if text is None:
+        return None
+    try:
+        shortest, longest = (float(part) for part in text.split(","))
+    except ValueError:
+        raise CommandError(f"--spacings is SHORTEST,LONGEST in px, got '{text}'.") from None
+    return shortest, longest
 
 
 def _track_fronts(result: Result, options: dict[str, Any]) -> None:
@@ -134,7 +151,14 @@ def _track_regions(result: Result, options: dict[str, Any]) -> None:
 
     wanted = {name: options[name] for name in ("min_area_px2", "min_area_nm2") if options[name] is not None}
     with show_progress() as progress:
-        table = track_regions(result, finder=RegionFinder(**wanted), progress=progress)
+        table = track_regions(
+            result,
+            finder=RegionFinder(**wanted),
+            orientations=options["orientation"],
+            fold=options["fold"],
+            spacings_px=parse_spacings(options["spacings"]),
+            progress=progress,
+        )
     for label, name in enumerate(result.label_names, start=1):
         rows = table[table["label"] == label]
         if len(rows):
@@ -146,15 +170,8 @@ def _track_regions(result: Result, options: dict[str, Any]) -> None:
 def _track_twins(result: Result, options: dict[str, Any]) -> None:
     from emreel.track.twins import track_twins
 
-    spacings = None
-    if options["spacings"] is not None:
-        try:
-            shortest, longest = (float(part) for part in options["spacings"].split(","))
-        except ValueError:
-            raise CommandError(f"--spacings is SHORTEST,LONGEST in px, got '{options['spacings']}'.") from None
-        spacings = (shortest, longest)
     with show_progress() as progress:
-        table = track_twins(result, spacings_px=spacings, progress=progress)
+        table = track_twins(result, spacings_px=parse_spacings(options["spacings"]), progress=progress)
     for twin, rows in table.groupby("twin", sort=True):
         kinds = ", ".join(sorted(set(rows["kind"])))
         out(f"{twin}: {kinds}, frames {rows['frame'].min()} to {rows['frame'].max()}")

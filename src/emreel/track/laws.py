@@ -14,8 +14,8 @@ Every law is fitted by least squares on what a cut around a running median leave
 (N. Sugiura, Commun. Stat. A 7 (1978) 13) of the residuals less what their neighbours foretell, since those of
 neighbouring frames are alike; with an effective number of frames in its place, AICc has no room for the four
 parameters of Avrami in a movie of forty frames. A law is named only when every other is worse by more than 4, laws that
-hold it as a special case (a power of exponent 1 is linear) aside. The exponent with its interval says more than the
-name.
+hold it as a special case (a power of exponent 1 is linear) aside, and what it leaves over is no curve. The exponent
+with its interval says more than the name.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ DECIDED = 4.0
 LEAST_POINTS = 12
 #: Laws fit about as well as the best with up to so many times its sum of squares.
 AS_GOOD = 3.0
+#: A law whose residuals are as alike as this misses what the curve does, whatever the others do.
+MISSED = 0.9
 #: A change point that was looked for everywhere counts as so many parameters more (its place is one already).
 CHANGE = 2
 #: Values further than so many standard deviations from the median of nine around are left out.
@@ -65,12 +67,14 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Law:
-    """A law as fitted. parameters : by name. aicc : the lower the better. curve : y at the points given."""
+    """A law as fitted. parameters : by name. aicc : the lower the better. sd, correlation : of what it leaves over.
+    curve : y at the points given."""
 
     name: str
     parameters: Mapping[str, Estimate]
     aicc: float
     sd: float
+    correlation: float
     curve: Floats
 
 
@@ -260,7 +264,14 @@ def _law(fit: _Fit, rho: float, confidence: float, at: Floats) -> Law:
         key: Estimate(value=float(value), low=float(value - width), high=float(value + width))
         for key, value, width in zip(fit.keys, fit.values, reach, strict=True)
     }
-    return Law(name=fit.name, parameters=estimates, aicc=float(aicc), sd=residuals.sd, curve=fit.curve(at))
+    return Law(
+        name=fit.name,
+        parameters=estimates,
+        aicc=float(aicc),
+        sd=residuals.sd,
+        correlation=residuals.rho,
+        curve=fit.curve(at),
+    )
 
 
 def _decide(laws: list[Law]) -> str:
@@ -272,7 +283,7 @@ def _decide(laws: list[Law]) -> str:
             continue
         rivals = [other for other in laws if other is not law and other.name not in CONTAINS[law.name]]
         if all(other.aicc - law.aicc > DECIDED for other in rivals):
-            return law.name
+            return law.name if law.correlation < MISSED else "not decided"
         return "not decided"
     return "not decided"
 
