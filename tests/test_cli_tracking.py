@@ -36,6 +36,7 @@ def test_fronts_are_tracked_and_told(tmp_path: Path, labelled: Path) -> None:
     place = shutil.copytree(labelled, tmp_path / "front")
     told = run("track", str(place), "fronts", "--axis", "y", "--between", "1,2/3,4")
     assert "front 1,2/3,4: frames 0 to 9" in told
+    assert (place / "fronts.png").stat().st_size > 5000
     table = open_result(place).table("fronts")
     assert table["front"].unique().tolist() == ["1,2/3,4"]
     run("export", str(place), "--to", "csv", "-o", str(tmp_path / "tables"))

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from emreel.result import Result
 
 
+#: A kymograph is the mean over so many pixels across, at most.
+MOST_ACROSS_PX = 256
+
+
 @app.command()
 def track(
     result: ResultArgument,
@@ -107,6 +111,7 @@ def parse_spacings(text: str | None) -> tuple[float, float] | None:
 def _track_fronts(result: Result, options: dict[str, Any]) -> None:
     from emreel.track.finding import FrontFinder
     from emreel.track.fronts import PATH_STIFFNESS, track_fronts
+    from emreel.view.tracks import draw_fronts, save_figure
 
     between = None if options["between"] is None else [parse_between(text) for text in options["between"]]
     rest = {"auto": "auto", "none": None}.get(options["rest"], options["rest"])
@@ -119,7 +124,25 @@ def _track_fronts(result: Result, options: dict[str, Any]) -> None:
         )
     for front, rows in table.groupby("front", sort=False):
         _say_front(str(front), rows)
-    out(f"{result.path}: tables/fronts and tables/events are written")
+    picture = None
+    if len(table):
+        field = _kymograph(result, axis, between[0]) if between and len(between) == 1 else None
+        picture = save_figure(result, "fronts", draw_fronts(table, result.table("events"), field))
+    out(f"{result.path}: tables/fronts and tables/events are written; picture: {picture}")
+
+
+def _kymograph(result: Result, axis: Any, sides: tuple[tuple[int, ...], tuple[int, ...]]) -> Any:
+    """How much of the first side there is along the fronts' axis; None for fronts that have no straight one."""
+    from emreel.track.line import Line
+    from emreel.track.phase_field import phase_field
+
+    height, width = result.layout.shape_tyx[1:]
+    if isinstance(axis, str) and axis in ("x", "y"):
+        across, long = (width, height) if axis == "y" else (height, width)
+        middle = (across - 1) / 2
+        start, end = ((0.0, middle), (long - 1.0, middle)) if axis == "y" else ((middle, 0.0), (middle, long - 1.0))
+        axis = Line(start_yx=start, end_yx=end, width_px=float(min(across, MOST_ACROSS_PX)))
+    return phase_field(result, axis, classes=sides[0]) if isinstance(axis, Line) else None
 
 
 def _say_front(name: str, rows: pd.DataFrame) -> None:
@@ -148,6 +171,7 @@ def _say_front(name: str, rows: pd.DataFrame) -> None:
 def _track_regions(result: Result, options: dict[str, Any]) -> None:
     from emreel.track.linking import RegionFinder
     from emreel.track.regions import track_regions
+    from emreel.view.tracks import draw_regions, save_figure
 
     wanted = {name: options[name] for name in ("min_area_px2", "min_area_nm2") if options[name] is not None}
     with show_progress() as progress:
@@ -164,18 +188,25 @@ def _track_regions(result: Result, options: dict[str, Any]) -> None:
         if len(rows):
             first, last = ((rows["frame"] == frame).sum() for frame in (table["frame"].min(), table["frame"].max()))
             out(f"{name}: {rows['region'].nunique()} regions, {first} in the first frame, {last} in the last")
-    out(f"{result.path}: tables/regions, boundaries, lineage and events, and labels/regions are written")
+    picture = save_figure(result, "regions", draw_regions(table, result.table("lineage"))) if len(table) else None
+    out(
+        f"{result.path}: tables/regions, boundaries, lineage and events, and labels/regions are written; "
+        f"picture: {picture}"
+    )
 
 
 def _track_twins(result: Result, options: dict[str, Any]) -> None:
     from emreel.track.twins import track_twins
+    from emreel.view.tracks import draw_twins, save_figure
 
     with show_progress() as progress:
         table = track_twins(result, spacings_px=parse_spacings(options["spacings"]), progress=progress)
     for twin, rows in table.groupby("twin", sort=True):
         kinds = ", ".join(sorted(set(rows["kind"])))
         out(f"{twin}: {kinds}, frames {rows['frame'].min()} to {rows['frame'].max()}")
-    out(f"{result.path}: tables/twins and tables/events are written")
+    drawable = table["kind"].isin(["lamella", "axis"]).any()
+    picture = save_figure(result, "twins", draw_twins(table)) if drawable else None
+    out(f"{result.path}: tables/twins and tables/events are written; picture: {picture}")
 
 
 FOLLOWERS = {"fronts": _track_fronts, "regions": _track_regions, "twins": _track_twins}
