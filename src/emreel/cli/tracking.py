@@ -1,7 +1,8 @@
-"""`emreel track`: from the labels of a result to tables of fronts, regions and twins."""
+"""`emreel track`: from the labels of a result to tables and pictures of fronts, regions and twins; logs beside them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +24,7 @@ MOST_ACROSS_PX = 256
 @app.command()
 def track(
     result: ResultArgument,
-    what: Annotated[str, typer.Argument(help="fronts, regions or twins.", show_default=False)],
+    what: Annotated[str, typer.Argument(help="fronts, regions, twins or log.", show_default=False)],
     axis: Annotated[
         str,
         typer.Option("--axis", help="fronts: y (a position a column), x, contour, or Y,X: outwards from that pixel."),
@@ -49,6 +50,13 @@ def track(
         bool, typer.Option("--orientation", help="regions: measure the in-plane angle of every lattice.")
     ] = False,
     fold: Annotated[int, typer.Option("--fold", help="regions: symmetry of the lattice; 4: square, 6: hexagonal.")] = 2,
+    log: Annotated[
+        Path | None, typer.Option("--log", help="log: a CSV with times and numbers, joined to the frames.")
+    ] = None,
+    offset_s: Annotated[float, typer.Option("--offset-s", help="log: what its clock shows at the movie's 0.")] = 0.0,
+    tolerance_s: Annotated[
+        float | None, typer.Option("--tolerance-s", help="log: how far from a frame an entry may lie.")
+    ] = None,
     spacings: Annotated[
         str | None,
         typer.Option("--spacings", metavar="A,B", help="twins, orientation: shortest and longest fringes, px."),
@@ -64,6 +72,7 @@ def track(
         raise CommandError(f"cannot track '{what}'. Wanted one of {', '.join(FOLLOWERS)}.")
     options: dict[str, Any] = {"axis": axis, "line": line, "between": between, "rest": rest, "path": path}
     options |= {"min_area_px2": min_area_px2, "min_area_nm2": min_area_nm2, "spacings": spacings}
+    options |= {"log": log, "offset_s": offset_s, "tolerance_s": tolerance_s}
     options |= {"orientation": orientation, "fold": fold}
     FOLLOWERS[what](open_result(result), options)
 
@@ -209,4 +218,25 @@ def _track_twins(result: Result, options: dict[str, Any]) -> None:
     out(f"{result.path}: tables/twins and tables/events are written; picture: {picture}")
 
 
-FOLLOWERS = {"fronts": _track_fronts, "regions": _track_regions, "twins": _track_twins}
+def _track_log(result: Result, options: dict[str, Any]) -> None:
+    from emreel.result import ResultError
+    from emreel.track.logs import add_log, join_log, read_log
+    from emreel.view.tracks import draw_against, save_figure
+
+    if options["log"] is None:
+        raise CommandError("name the log: --log heating.csv")
+    entries = read_log(options["log"])
+    joined = join_log(result, entries, offset_s=options["offset_s"], tolerance_s=options["tolerance_s"])
+    out(f"{result.path}: tables/log is written; {joined['log_delay_s'].notna().sum()} of {len(joined)} frames told")
+    try:
+        fronts = result.table("fronts")
+    except ResultError:  # no fronts to draw against it
+        return
+    table = add_log(fronts[fronts["kind"] == "mean"], joined)
+    depth = "depth_nm" if table["depth_nm"].notna().any() else "depth_px"
+    for name in entries.columns.drop("time_s"):
+        stem = "front_against_" + "".join(c if c.isalnum() else "_" for c in str(name))
+        out(f"picture: {save_figure(result, stem, draw_against(table, str(name), depth, by='front'))}")
+
+
+FOLLOWERS = {"log": _track_log, "fronts": _track_fronts, "regions": _track_regions, "twins": _track_twins}
