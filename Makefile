@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score methods phases plane-groups gallery clean
+.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score tracks methods phases plane-groups gallery clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ dashboard: $(TOOLS)  ## from a moved slider to the painted frame, in a headless 
 
 score: $(READY)  ## accuracy on the movies with truth (EMREEL_DATA)
 	$(BIN)/python -m benchmarks.score
+
+tracks: $(READY)  ## fronts, regions and twins against truth, given and generated movies
+	$(BIN)/python -m benchmarks.tracks
 
 methods: $(READY)  ## the same for every published method, one table (takes an hour)
 	$(BIN)/python -m benchmarks.score --methods -o score/methods
