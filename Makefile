@@ -58,6 +58,9 @@ live: $(READY)  ## latency and sustained rate of watching, against camera rates
 slurm: $(TOOLS)  ## a run through a real SLURM on this machine (root, slurm-wlm, munge) -> deploy/slurm/run.log
 	deploy/slurm/check.sh
 
+scaling: $(READY)  ## what grows with frames and workers -> benchmarks/scaling.json
+	$(BIN)/python -m benchmarks.scaling
+
 score: $(READY)  ## accuracy on the movies with truth (EMREEL_DATA)
 	$(BIN)/python -m benchmarks.score
 
