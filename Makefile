@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs-check bench memory faults live slurm scaling score methods phases plane-groups gallery clean
+.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score methods phases plane-groups gallery clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,9 +39,14 @@ format: $(TOOLS)  ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs-check: $(TOOLS)  ## doctests, notebooks executed
+docs-check: $(TOOLS)  ## doctests, notebooks executed, the documentation built into build/site
 	$(BIN)/python -m pytest -q --doctest-modules src/emreel
-	$(BIN)/python -m pytest -q --nbmake notebooks
+	rm -rf build/docs build/site && mkdir -p build && cp -r docs build/docs && mkdir build/docs/more
+	cp -r notebooks build/docs/notebooks
+	cp CHANGELOG.md build/docs/more/changelog.md && cp CONTRIBUTING.md build/docs/more/contributing.md
+	sed -i 's|\.\./CONTRIBUTING\.md|more/contributing.md|' build/docs/*.md
+	$(BIN)/python -m pytest -q --nbmake --overwrite build/docs/notebooks
+	$(BIN)/sphinx-build -q -W --keep-going -b html build/docs build/site
 
 bench: $(READY)  ## speed and memory against named peers -> benchmarks/latest.json
 	$(BIN)/python benchmarks/run.py
@@ -60,6 +65,9 @@ slurm: $(TOOLS)  ## a run through a real SLURM on this machine (root, slurm-wlm,
 
 scaling: $(READY)  ## what grows with frames and workers -> benchmarks/scaling.json
 	$(BIN)/python -m benchmarks.scaling
+
+dashboard: $(TOOLS)  ## from a moved slider to the painted frame, in a headless Chromium
+	$(BIN)/python -m benchmarks.dashboard
 
 score: $(READY)  ## accuracy on the movies with truth (EMREEL_DATA)
 	$(BIN)/python -m benchmarks.score

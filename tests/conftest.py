@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,34 @@ settings.register_profile("steady", derandomize=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 DATA = Path(os.environ.get("EMREEL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def find_browser() -> str | None:
+    return next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def pytest_report_header() -> list[str]:
+    return [] if find_browser() else ["no chromium: the tests that drive the page in a browser are deselected"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Outside CI the tests of the browser need one; in CI they fail without."""
+    if find_browser() or os.environ.get("CI"):
+        return
+    driven = [item for item in items if item.get_closest_marker("browser")]
+    if driven:
+        config.hook.pytest_deselected(items=driven)
+        items[:] = [item for item in items if item not in driven]
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    found = find_browser()
+    assert found is not None, "no chromium here. Install it: apt-get install chromium"
+    return found
 
 
 @pytest.fixture(scope="session")

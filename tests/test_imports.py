@@ -13,7 +13,7 @@ SRC = Path(__file__).parents[1] / "src" / "emreel"
 #: From the face to the ground; a module may import its own layer and those below.
 LAYERS = [
     {"cli", "__main__"},
-    {"view", "stream", "hyperspy"},
+    {"view", "stream", "hyperspy", "accessor"},
     {"track", "fit", "label"},
     {"recipe", "io", "result", "model"},
     {"prepare", "synthetic", "engine"},

@@ -26,6 +26,7 @@ _HOMES = {
     "label_movie": "emreel.label",
     "label_stream": "emreel.label",
     "open_result": "emreel.result",
+    "show": "emreel.view.dashboard",
     "describe_movie": "emreel.engine",
     "Lattice": "emreel.descriptors.lattice",
     "TranslationSymmetry": "emreel.descriptors.translation",
@@ -42,6 +43,9 @@ _HOMES = {
     "phase_field": "emreel.track.phase_field",
     "front_along_line": "emreel.track.phase_field",
     "Line": "emreel.track.line",
+    "track_fronts": "emreel.track.fronts",
+    "track_regions": "emreel.track.regions",
+    "track_twins": "emreel.track.twins",
     "GaborBank": "emreel.descriptors.gabor",
     "EmreelError": "emreel.movie",
 }
@@ -74,9 +78,13 @@ if TYPE_CHECKING:
     from emreel.movie import EmreelError as EmreelError
     from emreel.recipe import Recipe as Recipe
     from emreel.result import open_result as open_result
+    from emreel.track.fronts import track_fronts as track_fronts
     from emreel.track.line import Line as Line
     from emreel.track.phase_field import front_along_line as front_along_line
     from emreel.track.phase_field import phase_field as phase_field
+    from emreel.track.regions import track_regions as track_regions
+    from emreel.track.twins import track_twins as track_twins
+    from emreel.view.dashboard import show as show
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 
@@ -87,6 +95,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'emreel' has no attribute '{name}'")
     value = getattr(importlib.import_module(_HOMES[name]), name)
+    importlib.import_module("emreel.accessor")  # DataArrays have .emreel from now on
     globals()[name] = value
     return value
 

@@ -362,7 +362,7 @@ def test_unfinished_results_say_so_once(
 @pytest.mark.parametrize(
     ("to", "name", "says"),
     [
-        ("hspy", "a.hspy", "cannot export to 'hspy'. Wanted one of tiff, mp4, gif, csv"),
+        ("png", "a.png", "cannot export to 'png'. Wanted one of tiff, mp4, gif, csv, html, hspy"),
         ("tif", "a.tif", "Did you mean 'tiff'?"),
         ("gif", "a.mp4", "got the name a.mp4 for a gif"),
         ("tiff", "a.csv", "export to csv"),

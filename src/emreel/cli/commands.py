@@ -266,11 +266,11 @@ def repair(
 @app.command()
 def export(
     result: ResultArgument,
-    to: Annotated[str, typer.Option("--to", help="tiff, mp4, gif or csv.", show_default=False)],
+    to: Annotated[str, typer.Option("--to", help="tiff, mp4, gif, csv, html or hspy.", show_default=False)],
     output: Annotated[Path, typer.Option("-o", "--output", help="File, or folder for csv.", show_default=False)],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
 ) -> None:
-    """Write labels (tiff), the overlay movie (mp4, gif) or the tables (csv) for other tools.
+    """Write labels (tiff), the overlay movie (mp4, gif), the tables (csv), a page (html), a signal (hspy).
 
     Example: `emreel export heating --to mp4 -o heating.mp4`
     """
@@ -279,6 +279,29 @@ def export(
 
     export_result(open_result(result), to, output, overwrite=overwrite)
     out(str(output))
+
+
+@app.command()
+def show(
+    result: ResultArgument,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port of this machine; 0: a free one.")] = 0,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only serve the page, and say where.")] = False,
+    napari: Annotated[bool, typer.Option("--napari", help="Open it in napari instead.")] = False,
+) -> None:
+    """Look at a result in the browser: movie and overlay side by side, frame by frame. Ctrl-C ends it.
+
+    Example: `emreel show heating`
+    """
+    if napari:
+        from emreel.result import open_result
+        from emreel.view.napari import show_napari
+
+        show_napari(open_result(result))
+        return
+    from emreel.view.dashboard import serve
+
+    with contextlib.suppress(KeyboardInterrupt):
+        serve(result, port=port, browser=not no_browser, on_start=lambda address: out(f"{result}: {address}"))
 
 
 @app.command()

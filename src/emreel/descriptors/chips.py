@@ -122,6 +122,7 @@ class Chips:
 
     **Encoders** (``embedding``):
 
+    ======================  ===========================================================================================
     ``"own"``               emreel's own measures (`emreel.descriptors.embeddings.own`): radially averaged spectrum,
                             translation and rotation symmetry, contrast, brightness; about 64 numbers.
                             No network, no download, 0.03 ms a chip of 33 px. The default.
@@ -132,6 +133,7 @@ class Chips:
                             pool. It is read without torch and without running anything in it (`embeddings.state_dict`),
                             must hold every tensor of the network and no other, and runs in onnxruntime
                             (``pip install "emreel[chips]"``), about 80 ms a chip of 224 px on one core.
+    ======================  ===========================================================================================
 
     **Parameters**
 

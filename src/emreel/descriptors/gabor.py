@@ -122,6 +122,8 @@ class GaborBank:
     ------
     GaborError : fields that cannot work.
 
+    Examples
+    --------
     >>> import numpy as np
     >>> from emreel.descriptors.geometry import pad_frame
     >>> y, x = np.mgrid[:64, :96]

@@ -29,12 +29,11 @@ REFERENCE_FRAMES = 9
 def measure_frames(
     movie: xr.DataArray, frames: Sequence[int], reference_mean: float | None = None
 ) -> list[FrameReport]:
-    """The report of each of ``frames``, in their order; reads each of those frames once, and nothing else."""
-    bands = [band for frame in dict.fromkeys(frames) for band in _bands(frame, movie.sizes["y"], movie.sizes["x"])]
+    """The report of each of ``frames``, in their order, none twice; reads those frames and nothing else."""
+    bands = [band for frame in frames for band in _bands(frame, movie.sizes["y"], movie.sizes["x"])]
     sums = engine.map_regions(movie, bands, _itself, _measure_band)
     grouped = groupby(zip(bands, sums, strict=True), key=lambda pair: pair[0].t0)
-    reports = {t0: engine.add_in_order([s for _, s in group]).finish(reference_mean) for t0, group in grouped}
-    return [reports[frame] for frame in frames]
+    return [engine.add_in_order([s for _, s in group]).finish(reference_mean) for _, group in grouped]
 
 
 def survey_movie(

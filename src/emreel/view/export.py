@@ -1,4 +1,4 @@
-"""Copies of a result for other tools: a TIFF stack of the labels, overlay movies, tables as CSV.
+"""Copies of a result for other tools: a TIFF stack of the labels, overlay movies, tables as CSV, a page.
 
 Everything is streamed: one frame is in memory at a time, whatever the movie's length.
 """
@@ -52,6 +52,9 @@ def export_result(
     "gif"     the same in 256 colours
     "csv"     a folder with every table as NAME.csv; or one table, where ``path`` ends in .csv: the table of that
               name, or ``class_fraction`` under any other name
+    "html"    the dashboard's pictures and curves as one page that needs no server (``emreel[dashboard]``): at most 300
+              frames of at most 512 px a side
+    "hspy"    the labels as a signal of HyperSpy's, with axes, names and colours (``emreel[hyperspy]``)
     ========  ====================================================================================================
 
     Parameters
@@ -106,14 +109,31 @@ def _write_csv(wish: _Wish) -> None:
     write_csv(wish.result, wish.path, overwrite=wish.overwrite)
 
 
+def _write_html(wish: _Wish) -> None:
+    from emreel.view.dashboard import check_installed
+
+    check_installed("bokeh")
+    from emreel.view.dashboard.film import write_html
+
+    write_html(wish.result, wish.path, opacity=wish.opacity, overwrite=wish.overwrite, progress=wish.progress)
+
+
+def _write_hspy(wish: _Wish) -> None:
+    from emreel import hyperspy
+
+    hyperspy.write_hspy(wish.result, wish.path, overwrite=wish.overwrite)
+
+
 #: What a result can be written as.
 WRITERS: Mapping[str, Callable[[_Wish], None]] = {
     "tiff": _write_tiff,
     "mp4": _write_movie("mp4"),
     "gif": _write_movie("gif"),
     "csv": _write_csv,
+    "html": _write_html,
+    "hspy": _write_hspy,
 }
-_ENDINGS = {".tif": "tiff", ".tiff": "tiff", ".mp4": "mp4", ".gif": "gif", ".csv": "csv"}
+_ENDINGS = {f".{kind}": kind for kind in WRITERS} | {".tif": "tiff"}
 
 
 def _find_writer(to: str, path: Path) -> Callable[[_Wish], None]:

@@ -76,15 +76,17 @@ def class_fractions(result: Result) -> npt.NDArray[np.float64]:
 
     Returns shape (class + 1, time); the last row is unknown. From the ledger, so an unfinished result has it too.
     """
+    n_frames = result.layout.shape_tyx[0]  # the ledger may be ahead of what a growing result shows
+    records = [record for record in read_ledger(result.path).done.values() if record.block.frames[1] <= n_frames]
     table = class_fraction_table(
-        list(read_ledger(result.path).done.values()),
+        records,
         result.times_s,
         label_names=result.label_names,
         shape_yx=result.layout.shape_tyx[1:],
         pixel_size_nm=result.pixel_size_nm,
     )
     n_classes = len(result.label_names)
-    fractions = np.full((n_classes + 1, result.layout.shape_tyx[0]), np.nan)
+    fractions = np.full((n_classes + 1, n_frames), np.nan)
     rows = np.where(table["label"] == UNKNOWN, n_classes, table["label"] - 1)
     fractions[rows, table["frame"]] = table["fraction"]
     return fractions

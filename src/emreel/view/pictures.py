@@ -11,6 +11,7 @@ import numpy.typing as npt
 import zarr
 
 from emreel.result import NOT_COMPUTED, Result, ResultError, read_ledger
+from emreel.result.appearance import read_appearance
 from emreel.result.store import STORE
 from emreel.view.errors import ViewError
 from emreel.view.marks import Clock
@@ -54,12 +55,15 @@ class Pictures:
 
     @cached_property
     def colors(self) -> tuple[Color, ...]:
-        """RGB of the classes 1..K, 0 to 255, as the result's metadata name them.
+        """RGB of the classes 1..K, 0 to 255: those that somebody gave them, or the metadata's.
 
         Raises
         ------
         ResultError : the metadata are damaged.
         """
+        given = read_appearance(self.result.path, len(self.names))
+        if given is not None:
+            return given.colors
         attributes: Any = zarr.open_group(self.result.path / STORE, path="labels/segments", mode="r").attrs.asdict()
         try:
             listed = attributes["ome"]["image-label"]["colors"]
