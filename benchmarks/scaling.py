@@ -40,7 +40,7 @@ from emreel.fit import fit_model
 from emreel.io import open_movie
 from emreel.label import _Job, _LabelBlock, frames_per_block, label_movie
 from emreel.model import Model
-from emreel.prepare.measure import FRAMES_AT_ONCE
+from emreel.prepare.measure import FRAMES_AT_ONCE, survey_movie
 from emreel.prepare.survey import Survey
 from emreel.result import Layout, acquire_lock, create_store, open_ledger, plan_layout
 from emreel.result.ledger import Record
@@ -73,7 +73,7 @@ class Run:
 
     frames: int
     workers: int
-    seconds: float
+    cpu_s: float
     predicted_s: float
     worker_mib: float
 
@@ -220,6 +220,20 @@ def measure_cluster(n_workers: int, n_blocks: int, model: Model) -> ClusterCost:
     )
 
 
+def new_store(path: Path, layout: Layout, model: Model) -> None:
+    create_store(
+        path,
+        layout,
+        identity={},
+        label_names=model.label_names,
+        label_colors=[(0, 0, 0)] * model.n_clusters,
+        times_s=None,
+        pixel_size_nm=None,
+        origin_yx_px=(0.0, 0.0),
+        provenance={},
+    )
+
+
 def measure_ledger(model: Model, n_blocks: int = 200) -> float:
     """Milliseconds a block to count it as done: a line, flushed to the disk."""
     layout = layout_of(n_blocks * frames_per_block((SIDE, SIDE)), model)
@@ -228,17 +242,7 @@ def measure_ledger(model: Model, n_blocks: int = 200) -> float:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result"
         with acquire_lock(path) as lock:
-            create_store(
-                path,
-                layout,
-                identity={},
-                label_names=model.label_names,
-                label_colors=[(0, 0, 0)] * model.n_clusters,
-                times_s=None,
-                pixel_size_nm=None,
-                origin_yx_px=(0.0, 0.0),
-                provenance={},
-            )
+            new_store(path, layout, model)
             ledger = open_ledger(path, lock, identity={})
             start = time.perf_counter()
             for record in records:
@@ -247,37 +251,53 @@ def measure_ledger(model: Model, n_blocks: int = 200) -> float:
 
 
 def measure_label(model: Model) -> float:
-    """Seconds of one core to label a frame of SIDE x SIDE px."""
-    source = scene(4)
-    frames = [source.frame(i) for i in range(4)]
-    with engine.schedulers.single_threaded_kernels():
-        model.label_frame(frames[0], model.report(frames[0]))
-        start = time.thread_time()
-        for frame in frames:
-            model.label_frame(frame, model.report(frame))
-        return (time.thread_time() - start) / len(frames)
+    """Seconds of one core a frame: a block in the middle of a movie, with the frames around it, and written."""
+    n = frames_per_block((SIDE, SIDE))
+    layout, source = layout_of(3 * n, model), scene(3 * n)
+    block = layout.block(1)
+    around = (block.frames[0] - model.lag, block.frames[1] + model.lag)
+    job = _Job(block, around, None, np.zeros((around[1] - around[0], 2)) if model.survey else None)
+    pixels = np.stack([source.frame(i) for i in range(*around)])
+    with engine.schedulers.single_threaded_kernels(), tempfile.TemporaryDirectory() as folder:
+        new_store(Path(folder) / "result", layout, model)
+        work = _LabelBlock(model, layout, str(Path(folder) / "result"))
+        work(pixels, job)
+        start = time.process_time()
+        work(pixels, job)
+        return (time.process_time() - start) / n
 
 
 def measure_survey(model: Model, n_frames: int = 12) -> tuple[float, float]:
     """Seconds of one core to look at a frame, and milliseconds of the driver to put it in order."""
     survey, source = Survey(reference_mean=model.prepare.reference_mean), scene(n_frames)
-    bin_px, frames, state = survey.bin_px((SIDE, SIDE)), [source.frame(i) for i in range(n_frames)], None
-    start = time.thread_time()
-    glances = [survey.glance(frame) for frame in frames]
-    looked = time.thread_time()
+    movie, bin_px, state = (
+        open_movie(np.stack([source.frame(i) for i in range(n_frames)])),
+        survey.bin_px((SIDE, SIDE)),
+        None,
+    )
+    glances = [survey.glance(frame) for frame in movie.values]
+    start = time.process_time()
     for index, glance in enumerate(glances):
         state, _ = survey.step(state, index, glance, bin_px)
-    return (looked - start) / n_frames, 1e3 * (time.thread_time() - looked) / n_frames
+    step = time.process_time() - start
+    with engine.local_threads(1):
+        start = time.process_time()
+        survey_movie(movie, survey)
+        both = time.process_time() - start
+    return (both - step) / n_frames, 1e3 * step / n_frames
 
 
 def measure_run(n_frames: int, n_workers: int, model: Model, costs: dict[str, Any]) -> Run:
-    """Label frames on worker processes; their memory is that of the largest, PSS, above none."""
-    workers = psutil.Process()
+    """Label frames on worker processes: CPU time of all of them, and the memory of the largest (PSS)."""
+    driver = psutil.Process()
     stop, most = threading.Event(), [0.0]
 
     def look() -> None:
-        while not stop.wait(0.2):
-            most[0] = max([most[0], *(pss_mib(child.pid) for child in workers.children(recursive=True))])
+        while not stop.wait(0.5):
+            most[0] = max([most[0], *(pss_mib(child.pid) for child in driver.children(recursive=True))])
+
+    def cpu_s() -> float:
+        return sum(sum(one.cpu_times()[:2]) for one in (driver, *driver.children(recursive=True)))
 
     with tempfile.TemporaryDirectory() as folder, engine.local_workers(n_workers):
         make_movie_file(Path(folder) / "movie.zarr", n_frames, SIDE)
@@ -285,12 +305,20 @@ def measure_run(n_frames: int, n_workers: int, model: Model, costs: dict[str, An
         label_movie(movie[: 8 * n_workers], model, Path(folder) / "warm")
         looker = threading.Thread(target=look)
         looker.start()
-        start = time.perf_counter()
+        before = cpu_s()
         label_movie(movie, model, Path(folder) / "result")
-        seconds = time.perf_counter() - start
+        took = cpu_s() - before
         stop.set()
         looker.join()
-    return Run(n_frames, n_workers, seconds, together(predict(costs, n_frames, n_workers)), most[0])
+    return Run(n_frames, n_workers, took, predict_cpu(costs, n_frames), most[0])
+
+
+def predict_cpu(costs: dict[str, Any], n_frames: int) -> float:
+    """CPU seconds of all processes together."""
+    blocks = -(-n_frames // frames_per_block((SIDE, SIDE)))
+    a_frame = costs["glance_s"] + costs["step_ms"] / 1e3 + costs["label_s"]
+    a_block = costs["cluster"][0]["scheduler_ms"] + costs["cluster"][0]["driver_ms"]
+    return n_frames * a_frame + blocks * a_block / 1e3
 
 
 def together(parts: dict[str, float]) -> float:
@@ -361,8 +389,8 @@ def tables(costs: dict[str, Any]) -> str:
     runs = table(
         ("frames", "{frames}"),
         ("workers", "{workers}"),
-        ("measured, s", "{seconds:.0f}"),
-        ("predicted, s", "{predicted_s:.0f}"),
+        ("CPU of all processes, s", "{cpu_s:.1f}"),
+        ("predicted, s", "{predicted_s:.1f}"),
         ("MiB of the largest worker", "{worker_mib:.0f}"),
         rows=costs["runs"],
     )
