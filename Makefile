@@ -63,6 +63,9 @@ live: $(READY)  ## latency and sustained rate of watching, against camera rates
 slurm: $(TOOLS)  ## a run through a real SLURM on this machine (root, slurm-wlm, munge) -> deploy/slurm/run.log
 	deploy/slurm/check.sh
 
+scaling: $(READY)  ## what grows with frames and workers -> benchmarks/scaling.json
+	$(BIN)/python -m benchmarks.scaling
+
 dashboard: $(TOOLS)  ## from a moved slider to the painted frame, in a headless Chromium
 	$(BIN)/python -m benchmarks.dashboard
 

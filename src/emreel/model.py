@@ -37,7 +37,8 @@ MOST_CLASSES = 253
 PIXEL_SIZE_TOLERANCE = 0.01
 
 #: Colours that stay apart for colour-blind readers (Okabe and Ito 2008, then Tol 2021), none of them grey.
-_COLORS = (
+#: Colours of the classes, in their order.
+LABEL_COLORS = (
     *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"),
     *("#332288", "#44aa99", "#117733", "#ddcc77", "#cc6677", "#882255", "#aa4499"),
 )
@@ -131,7 +132,7 @@ class Model:
         if not self.label_names:
             object.__setattr__(self, "label_names", tuple(f"phase {i + 1}" for i in range(self.n_clusters)))
         if not self.label_colors:
-            colors = tuple(_COLORS[i % len(_COLORS)] for i in range(self.n_clusters))
+            colors = tuple(LABEL_COLORS[i % len(LABEL_COLORS)] for i in range(self.n_clusters))
             object.__setattr__(self, "label_colors", colors)
         for array in self._arrays().values():
             array.setflags(write=False)
