@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs-check bench memory faults live dashboard score methods phases plane-groups gallery clean
+.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score methods phases plane-groups gallery clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -59,6 +59,9 @@ faults: $(TOOLS)  ## the table of faults: tries and failures a row (FULL=1: all 
 
 live: $(READY)  ## latency and sustained rate of watching, against camera rates
 	$(BIN)/python -m benchmarks.live
+
+slurm: $(TOOLS)  ## a run through a real SLURM on this machine (root, slurm-wlm, munge) -> deploy/slurm/run.log
+	deploy/slurm/check.sh
 
 dashboard: $(TOOLS)  ## from a moved slider to the painted frame, in a headless Chromium
 	$(BIN)/python -m benchmarks.dashboard

@@ -43,6 +43,9 @@ _HOMES = {
     "phase_field": "emreel.track.phase_field",
     "front_along_line": "emreel.track.phase_field",
     "Line": "emreel.track.line",
+    "track_fronts": "emreel.track.fronts",
+    "track_regions": "emreel.track.regions",
+    "track_twins": "emreel.track.twins",
     "GaborBank": "emreel.descriptors.gabor",
     "EmreelError": "emreel.movie",
 }
@@ -75,9 +78,12 @@ if TYPE_CHECKING:
     from emreel.movie import EmreelError as EmreelError
     from emreel.recipe import Recipe as Recipe
     from emreel.result import open_result as open_result
+    from emreel.track.fronts import track_fronts as track_fronts
     from emreel.track.line import Line as Line
     from emreel.track.phase_field import front_along_line as front_along_line
     from emreel.track.phase_field import phase_field as phase_field
+    from emreel.track.regions import track_regions as track_regions
+    from emreel.track.twins import track_twins as track_twins
     from emreel.view.dashboard import show as show
 
 __all__ = ["__version__", *_HOMES, *_ROOMS]

@@ -266,7 +266,9 @@ def _climb(flat: Floats, g_yx: tuple[float, float], steps: int = 6) -> tuple[flo
     for _ in range(steps):
         wave_y, wave_x = np.exp(-2j * np.pi * g[0] * y), np.exp(-2j * np.pi * g[1] * x)
         moments = np.array([y**p for p in range(3)]) * wave_y, np.array([x**p for p in range(3)]) * wave_x
-        sums: npt.NDArray[Any] = moments[0] @ flat @ moments[1].T / (wave_y @ flat @ wave_x)
+        rows = np.concatenate([moments[0].real, moments[0].imag]) @ flat  # real: no complex copy of the picture
+        sums: npt.NDArray[Any] = (rows[:3] + 1j * rows[3:]) @ moments[1].T
+        sums /= sums[0, 0]
         first = -2j * np.pi * np.array([sums[1, 0], sums[0, 1]])
         second = -4 * np.pi**2 * np.array([[sums[2, 0], sums[1, 1]], [sums[1, 1], sums[0, 2]]])
         slope, curve = 2 * first.real, 2 * (second - np.outer(first, first)).real

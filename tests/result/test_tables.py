@@ -135,3 +135,17 @@ def test_a_failed_write_leaves_the_old_table(tmp_path: Path, monkeypatch: pytest
             result.write_table(tmp_path, "fronts", pd.DataFrame({"a": [2]}))
     assert list(result.read_table(tmp_path, "fronts")["a"]) == [1]
     assert [file.name for file in (tmp_path / "tables").iterdir()] == ["fronts.parquet"]
+
+
+def test_a_table_written_in_parts_is_the_whole_table(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    whole = pd.DataFrame({"frame": np.arange(1000), "kind": ["a", "b"] * 500, "y_px": np.arange(1000) / 3})
+    with result.TableWriter(tmp_path, "parts") as writer:
+        writer.ROWS_A_GROUP = 150
+        for start in range(0, 1000, 70):
+            writer.append(whole.iloc[start : start + 70])
+    pd.testing.assert_frame_equal(result.read_table(tmp_path, "parts"), whole)
+    with pytest.raises(AttributeError), result.TableWriter(tmp_path, "parts") as writer:
+        writer.append(None)  # type: ignore[arg-type]
+    assert len(result.read_table(tmp_path, "parts")) == 1000
+    assert [file.name for file in (tmp_path / "tables").iterdir()] == ["parts.parquet"]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from emreel.cli import live as live
+from emreel.cli import tracking as tracking
 from emreel.cli.commands import app
 from emreel.cli.interrupts import listen_for_signals
 from emreel.cli.report import say

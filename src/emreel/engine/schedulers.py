@@ -18,6 +18,8 @@ from emreel.engine.errors import SchedulerLostError
 
 logger = logging.getLogger(__name__)
 
+#: How long a scheduler is knocked at, s.
+CONNECT_S = 20.0
 #: A worker process of this machine that says nothing for so long is started anew, s.
 WORKER_TTL_S = 30.0
 
@@ -57,13 +59,14 @@ def local_workers(n_workers: int, *, scheduler: str | None = None) -> Iterator[N
 
     if scheduler is not None:
         _warn_of_plain(scheduler)
-        try:
-            client = Client(scheduler, timeout="20s", set_as_default=True)
+        try:  # not as default: one that is not let in would stay it
+            client = Client(scheduler, timeout=CONNECT_S, set_as_default=False)
         except (OSError, ValueError, TypeError) as error:
             raise SchedulerLostError(
                 f"no scheduler can be reached at {scheduler} ({error}). Start one, or check address and keys."
             ) from error
-        with _quiet("distributed.client", "distributed.batched", "distributed.core"), client:
+        quiet = _quiet("distributed.client", "distributed.batched", "distributed.core")
+        with quiet, client, client.as_current(), dask.config.set(scheduler=client):
             yield  # Dask tells of a lost connection in tracebacks, we in a line
         return
     with (

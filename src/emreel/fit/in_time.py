@@ -79,12 +79,14 @@ def measure_pairs(model: Model, sample: Sample) -> PairSums | None:
         mine = [frame for i, frame, _ in sample.frames if i == index and frame + 1 < movie.sizes["time"]]
         every = max(-(-len(mine) * len(sample.movies) // PAIRS), 1)
         first = mine[::every]
-        both = [frame for start in first for frame in (start, start + 1)]
-        reports = measure_frames(movie, both, model.prepare.reference_mean)
+        seen = sorted({frame for start in first for frame in (start, start + 1)})
+        reports = dict(zip(seen, measure_frames(movie, seen, model.prepare.reference_mean), strict=True))
+        both = [(start, reports[start], reports[start + 1]) for start in first]
         pairs = [
-            (start, one, other) for start, one, other in zip(first, reports[::2], reports[1::2], strict=True)
+            (start, one, other)
+            for start, one, other in both
             if one.usable and other.usable and one.signature != other.signature
-        ]  # fmt: skip
+        ]
         if pairs:
             shape_yx = movie.sizes["y"], movie.sizes["x"]
             work = _ComparePair(replace(model, steady=None, potts=None), shape_yx)

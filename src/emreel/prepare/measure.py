@@ -29,7 +29,7 @@ REFERENCE_FRAMES = 9
 def measure_frames(
     movie: xr.DataArray, frames: Sequence[int], reference_mean: float | None = None
 ) -> list[FrameReport]:
-    """The report of each of ``frames``, in their order; reads those frames and nothing else."""
+    """The report of each of ``frames``, in their order, none twice; reads those frames and nothing else."""
     bands = [band for frame in frames for band in _bands(frame, movie.sizes["y"], movie.sizes["x"])]
     sums = engine.map_regions(movie, bands, _itself, _measure_band)
     grouped = groupby(zip(bands, sums, strict=True), key=lambda pair: pair[0].t0)

@@ -9,6 +9,7 @@ from emreel.result.ledger import Ledger, Record, check_identity, forget_blocks, 
 from emreel.result.lock import Lock, acquire_lock
 from emreel.result.missing import name_missing_frames, write_quarantine
 from emreel.result.quality import drift_of, read_survey, write_survey
+from emreel.result.regions import RegionWriter, has_regions
 from emreel.result.store import (
     INVALID,
     NOT_COMPUTED,
@@ -23,6 +24,7 @@ from emreel.result.store import (
     write_block,
 )
 from emreel.result.tables import (
+    TableWriter,
     class_fraction_table,
     count_labels,
     quality_table,
@@ -47,9 +49,11 @@ __all__ = [
     "Lock",
     "LockError",
     "Record",
+    "RegionWriter",
     "Result",
     "ResultError",
     "StorageError",
+    "TableWriter",
     "acquire_lock",
     "check_identity",
     "class_fraction_table",
@@ -59,6 +63,7 @@ __all__ = [
     "drift_of",
     "fit_tile",
     "forget_blocks",
+    "has_regions",
     "is_result",
     "name_missing_frames",
     "open_ledger",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,9 +16,10 @@ import xarray as xr
 
 from emreel.result.appearance import read_appearance
 from emreel.result.errors import ResultError
-from emreel.result.layout import Layout
+from emreel.result.layout import ArraySpec, Layout
 from emreel.result.ledger import read_ledger
 from emreel.result.quality import read_survey
+from emreel.result.regions import has_regions
 from emreel.result.store import STORE, read_facts
 from emreel.result.tables import class_fraction_table, quality_table, read_table, region_table, write_table
 
@@ -72,8 +73,8 @@ class Result:
         ------
         ResultError : the result has none.
         """
-        if not self.layout.with_regions:
-            raise ResultError(f"{self.path} has no regions. They are followed in movies of polycrystals.")
+        if "region" not in self.dataset:
+            raise ResultError(f"{self.path} has no regions. Follow them: emreel track {self.path} regions")
         return self.dataset["region"]
 
     @property
@@ -144,8 +145,11 @@ def open_result(
     missing = tuple(block.index for block in layout.blocks() if block.index not in done)
     if missing:
         logger.warning("%s is not finished: %d of %d blocks are missing", folder, len(missing), layout.n_blocks)
+    specs = layout.arrays()
+    if has_regions(folder):  # they were tracked after the movie was labelled
+        specs = replace(layout, with_regions=True).arrays()
     try:
-        datasets = {name: _short_units(_open_array(folder, layout, name, chunks)) for name in layout.arrays()}
+        datasets = {name: _short_units(_open_array(folder, spec, layout, chunks)) for name, spec in specs.items()}
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ResultError(f"{folder} is damaged ({error}). Run 'emreel verify {folder}'.") from error
     if layout.grows:
@@ -183,8 +187,7 @@ def write_frame_tables(path: str | os.PathLike[str]) -> None:
         write_table(path, "regions", regions)
 
 
-def _open_array(folder: Path, layout: Layout, name: str, chunks: Mapping[str, int] | str | None) -> xr.Dataset:
-    spec = layout.arrays()[name]
+def _open_array(folder: Path, spec: ArraySpec, layout: Layout, chunks: Mapping[str, int] | str | None) -> xr.Dataset:
     wanted: dict[Any, Any] | None = None
     if chunks == "shards":
         wanted = dict(zip(spec.dims, spec.shards, strict=True))

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emreel.result.errors import ResultError, explain_os_error
-from emreel.result.files import write_file
+from emreel.result.files import partial_path, write_file
 from emreel.result.ledger import Record
 from emreel.result.store import INVALID, UNKNOWN
 
@@ -66,11 +66,66 @@ def write_table(path: str | os.PathLike[str], name: str, table: pd.DataFrame) ->
     ResultError : a name that is not lower-case letters, digits and underscores. StorageError : the disk refuses.
     """
     file = _table_path(path, name)
-    columns = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+    columns = _columns_of(table)
     buffer = io.BytesIO()
     pq.write_table(columns, buffer, compression="zstd", version="2.6")
     write_file(file, buffer.getvalue())
     return file
+
+
+class TableWriter:
+    """Writes a table part by part, for tables longer than memory; at the end it takes its place in one step.
+
+    Columns and their types are those of the first part. Rows are gathered into groups of ``ROWS_A_GROUP``.
+
+    Raises
+    ------
+    ResultError : a name that is no table's. StorageError : the disk refuses; what was there is untouched.
+    """
+
+    ROWS_A_GROUP = 200_000
+
+    def __init__(self, path: str | os.PathLike[str], name: str) -> None:
+        self._file = _table_path(path, name)
+        self._partial = partial_path(self._file)
+        self._writer: pq.ParquetWriter | None = None
+        self._waiting: list[pa.Table] = []
+
+    def append(self, part: pd.DataFrame) -> None:
+        """Add rows."""
+        columns = _columns_of(part)
+        self._waiting.append(columns if not self._waiting else columns.cast(self._waiting[0].schema))
+        if sum(table.num_rows for table in self._waiting) >= self.ROWS_A_GROUP:
+            self._flush()
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self._flush()
+            if self._writer is not None:
+                self._writer.close()
+                if kind is None:
+                    os.replace(self._partial, self._file)
+        except OSError as error:
+            raise explain_os_error(error, self._file) from error
+        finally:
+            self._partial.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        if not self._waiting:
+            return
+        try:
+            if self._writer is None:
+                self._partial.parent.mkdir(parents=True, exist_ok=True)
+                schema = self._waiting[0].schema
+                self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd", version="2.6")
+            self._writer.write_table(pa.concat_tables(self._waiting))
+        except OSError as error:
+            raise explain_os_error(error, self._file) from error
+        self._waiting = [self._waiting[0].slice(0, 0)]
 
 
 def read_table(path: str | os.PathLike[str], name: str) -> pd.DataFrame:
@@ -190,6 +245,10 @@ def region_table(
         table.loc[(table["frame"] == last) & (last < good[1]), "event"] = "vanishes"
         table.loc[(table["frame"] == first) & (first > good[0]), "event"] = "appears"
     return table
+
+
+def _columns_of(table: pd.DataFrame) -> pa.Table:
+    return pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
 
 
 def _table_path(path: str | os.PathLike[str], name: str) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,31 +17,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from emreel.model import INVALID, UNKNOWN
+from emreel.model import UNKNOWN
 from emreel.result.errors import explain_os_error
 from emreel.result.files import write_all
+from emreel.track.events import Event as Event
+from emreel.track.presence import ClassPresence as ClassPresence
 
 EVENTS = "events.jsonl"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Event:
-    """Something happened at a frame. ``subject`` says to what ("phase 3"); ``values`` are plain JSON."""
-
-    kind: str
-    frame: int
-    time_s: float | None = None
-    subject: str = ""
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "event": self.kind,
-            "frame": self.frame,
-            "time_s": self.time_s,
-            "subject": self.subject,
-            **self.values,
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,50 +106,6 @@ class NewPhase:
         largest = int(areas.argmax())
         y, x = (float(np.round(axis.mean(), 2)) for axis in np.nonzero(regions == largest))
         return int(areas[largest]), (y, x)
-
-
-class ClassPresence:
-    """Tells ``class_vanishes`` and ``class_appears``: a class falls below, or rises above, a share of the valid pixels.
-
-    It must do so in ``n_frames`` frames one after another; the event carries the first of them. Between the two shares
-    nothing changes.
-    """
-
-    def __init__(
-        self,
-        names: Mapping[int, str],
-        *,
-        vanish_share: float = 0.001,
-        appear_share: float = 0.005,
-        n_frames: int = 3,
-    ) -> None:
-        self._names, self._n_frames = dict(names), n_frames
-        self._vanish, self._appear = vanish_share, appear_share
-        self._present: dict[int, bool] = {}
-        self._turning: dict[int, list[LabelledFrame]] = {}
-
-    def add(self, frame: LabelledFrame) -> Iterable[Event]:
-        n_valid = sum(n for label, n in frame.label_px.items() if label != INVALID)
-        if frame.status != "good" or n_valid == 0:
-            return
-        for label, name in self._names.items():
-            share = frame.label_px.get(label, 0) / n_valid
-            present = self._present.setdefault(label, share >= self._appear)
-            turns = share < self._vanish if present else share >= self._appear
-            waiting = self._turning.setdefault(label, [])
-            if not turns:
-                waiting.clear()
-                continue
-            waiting.append(frame)
-            if len(waiting) == self._n_frames:
-                first, self._present[label] = waiting[0], not present
-                waiting.clear()
-                kind = "class_vanishes" if present else "class_appears"
-                values = {"label": label, "area_px2": first.label_px.get(label, 0)}
-                yield Event(kind=kind, frame=first.index, time_s=first.time_s, subject=name, values=values)
-
-    def finish(self) -> Iterable[Event]:
-        return ()
 
 
 class EventsFile:

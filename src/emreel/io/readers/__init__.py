@@ -17,6 +17,7 @@ import importlib
 from pathlib import Path
 from typing import Protocol, cast
 
+from emreel.io.addresses import check_address, is_address
 from emreel.io.errors import ReaderError
 from emreel.io.frames import RawMovie
 
@@ -75,9 +76,15 @@ class Reader(Protocol):
 
 
 def reader_name(path: str) -> str:
-    """The module that reads this path, by its suffix and, for folders, by what lies in them."""
+    """The module that reads this path, by its suffix and, for folders, by what lies in them.
+
+    Raises
+    ------
+    ReaderError : an address that must not be opened, see `emreel.io.addresses`.
+    """
     place = Path(path)
-    if "://" in path:
+    if is_address(path):
+        check_address(path)
         return "zarrs"
     if place.is_dir():
         if place.suffix.lower() == ".zspy":
@@ -99,7 +106,7 @@ def open_raw(path: str, dataset: str | None = None) -> RawMovie:
     ------
     ReaderError : missing, empty, damaged, or no movie; whatever a format library raised is its cause.
     """
-    if "://" not in path:
+    if not is_address(path):
         place = Path(path)
         if not place.exists():
             raise ReaderError(f"{path} does not exist. Check the path; a name must be in a catalog (emreel catalog).")

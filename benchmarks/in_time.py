@@ -1,0 +1,182 @@
+"""Labels through time, on generated movies: how still they keep, how sure they are, what is unknown.
+
+    python -m benchmarks.in_time                     # every kind, some minutes
+    python -m benchmarks.in_time front twin --movies 6
+
+One line a kind, the mean over its movies, K given:
+
+accuracy, alone     of the whole recipe, and of each frame by itself
+flicker, alone      changes of a pixel's label from a frame to the next where the truth has none, per thousand pixels
+unknown             share of pixels that fit no class, per thousand
+swapped             frames whose labels mean something else than the movie's
+
+Then the reliability table: of the grid points said to be so sure of their label (steps of a tenth), the share that is
+right, over all movies of a kind. And last, a phase that the fit never saw: what share of it is unknown, and what share
+of the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from benchmarks.ablation import KINDS, Generated
+from emreel.fit import fit_model
+from emreel.label import label_stream
+from emreel.model import UNKNOWN, Model
+from emreel.movie import make_movie
+from emreel.recipe import Recipe, SampleStep
+from emreel.synthetic import make_scene
+
+SIDE_PX, FRAMES = 256, 16
+#: First seed, so that no movie is asked elsewhere.
+FIRST_SEED = 900
+#: Edges of the reliability table, between 0.5 and 1.
+BINS = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+LEAST_FLICKER = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Through:
+    """One movie, labelled."""
+
+    accuracy: float
+    alone: float
+    flicker: float
+    flicker_alone: float
+    unknown: float
+    swapped: int
+    #: Points and right ones by bin, shape (bin,) each.
+    said: npt.NDArray[np.int64]
+    right: npt.NDArray[np.int64]
+
+
+def look_through(movie: Generated) -> Through:
+    """Fit on a movie, label it with and without its neighbours in time, compare with the truth."""
+    recipe = Recipe(sample=SampleStep(frames=FRAMES, points=40_000)).with_clusters(movie.n_clusters)
+    model = fit_model(make_movie(movie.frames), recipe)
+    label, soft = _label(model, movie.frames)
+    alone, _ = _label(replace(model, steady=None), movie.frames)
+    meaning = _meaning(label, movie.labels)
+    classes = meaning[label]
+    sure = soft.max(axis=1) / 255
+    is_right = meaning[soft.argmax(axis=1) + 1] == movie.labels[:, :: model.stride, :: model.stride]
+    place = np.digitize(sure, BINS[1:-1])
+    counts = [np.bincount(place[chosen], minlength=len(BINS) - 1) for chosen in (sure >= 0.5, (sure >= 0.5) & is_right)]
+    return Through(
+        accuracy=float((classes == movie.labels).mean()),
+        alone=float((_meaning(alone, movie.labels)[alone] == movie.labels).mean()),
+        flicker=_flicker(label, movie.labels),
+        flicker_alone=_flicker(alone, movie.labels),
+        unknown=float((label == UNKNOWN).mean()),
+        swapped=sum(_is_swapped(one, truth, meaning) for one, truth in zip(label, movie.labels, strict=True)),
+        said=counts[0],
+        right=counts[1],
+    )
+
+
+def _label(model: Model, frames: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
+    found = list(label_stream(frames, model))
+    return np.stack([one.label for one in found]), np.stack([one.membership for one in found])
+
+
+def _meaning(label: npt.NDArray[np.uint8], truth: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """The class that each label stands for, shape (256,); -1: none."""
+    n = int(truth.max()) + 1
+    table = np.zeros((254, n), np.int64)
+    known = label < 254
+    np.add.at(table, (label[known], truth[known]), 1)
+    mine, theirs = linear_sum_assignment(-table)
+    meaning = np.full(256, -1, np.int64)
+    meaning[mine] = theirs
+    return meaning
+
+
+def _flicker(label: npt.NDArray[np.uint8], truth: npt.NDArray[Any]) -> float:
+    rests = truth[1:] == truth[:-1]
+    return float((label[1:] != label[:-1])[rests].mean())
+
+
+def _is_swapped(label: npt.NDArray[np.uint8], truth: npt.NDArray[Any], meaning: npt.NDArray[np.int64]) -> bool:
+    """Whether another naming of this frame's labels fits it better by a twentieth of its pixels."""
+    own = float((_meaning(label, truth)[label] == truth).mean())
+    return own - float((meaning[label] == truth).mean()) > 0.05
+
+
+def print_kind(name: str, found: Sequence[Through]) -> bool:
+    """Two lines; whether flicker is down to a tenth, nothing swapped, and next to nothing unknown."""
+    mean = {key: float(np.mean([getattr(one, key) for one in found])) for key in ("accuracy", "alone", "unknown")}
+    flicker, alone = (
+        1000 * float(np.mean([getattr(one, key) for one in found])) for key in ("flicker", "flicker_alone")
+    )
+    swapped = sum(one.swapped for one in found)
+    said, right = (np.sum([getattr(one, key) for one in found], axis=0) for key in ("said", "right"))
+    bins = "  ".join(f"{r / s:.2f}" if s >= 30 else "   -" for r, s in zip(right, said, strict=True))
+    print(
+        f"{name:24} {mean['accuracy']:.4f} {mean['alone']:.4f}   {flicker:6.2f} {alone:6.2f}   "
+        f"{1000 * mean['unknown']:6.2f}   {swapped:3d}      {bins}",
+        flush=True,
+    )
+    return flicker <= LEAST_FLICKER * alone and swapped == 0 and mean["unknown"] < 0.001
+
+
+# ------------------------------------------------------------------------------------- a hidden phase
+
+
+def hidden_phases() -> Iterator[tuple[str, float, float]]:
+    """What is unknown of a phase that the fit never saw, and of all else."""
+    for seed, dose in ((1, 40.0), (2, 4.0), (3, 400.0)):
+        scene = make_scene("front", shape_yx=(384, 256), n_frames=12, seed=seed, dose=dose, dtype="uint16")
+        frames = np.stack([scene.frame(i) for i in range(12)])
+        labels = np.stack([scene.truth(i).labels for i in range(12)])
+        yield f"substrate under a front, dose {dose:g}", *_hide(frames, labels, 3)
+        yield f"film beside its substrate, dose {dose:g}", *_hide(frames, labels, 2)
+    for seed in (4, 5):
+        scene = make_scene("twin_lamella", shape_yx=(256, 256), n_frames=12, seed=seed, dose=40.0)
+        frames = np.stack([scene.frame(i) for i in range(12)])
+        labels = np.stack([scene.truth(i).labels for i in range(12)])
+        yield f"the twin, seed {seed}", *_hide(frames, labels, int(labels.max()))
+
+
+def _hide(frames: npt.NDArray[Any], labels: npt.NDArray[Any], phase: int) -> tuple[float, float]:
+    """Fit on the part of the frames that never shows the phase, label all of them."""
+    rows = np.flatnonzero(~(labels == phase).any(axis=(0, 2)))
+    parts = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
+    longest = max(parts, key=len)
+    part = frames[:, longest[0] : longest[-1] + 1]
+    known = np.unique(labels[:, longest])
+    recipe = Recipe(sample=SampleStep(frames=12, points=40_000)).with_clusters(len(known))
+    model = fit_model(make_movie(part), recipe)
+    label, _ = _label(model, frames)
+    unknown = label == UNKNOWN
+    return float(unknown[labels == phase].mean()), float(unknown[np.isin(labels, known)].mean())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kinds", nargs="*", help=f"parts of: {', '.join(KINDS)}, hidden")
+    parser.add_argument("--movies", type=int, default=4, help="movies a kind")
+    options = parser.parse_args(arguments)
+    chosen = [name for name in KINDS if not options.kinds or any(part in name for part in options.kinds)]
+    print("per thousand:                              flicker          unknown  swapped  right where sure to be")
+    print("kind                     accuracy  alone    labels  alone                      .5    .6    .7    .8    .9")
+    good = True
+    for name in chosen:
+        seeds = range(FIRST_SEED, FIRST_SEED + options.movies)
+        good &= print_kind(name, [look_through(Generated.of(KINDS[name], s, SIDE_PX, FRAMES)) for s in seeds])
+    if not options.kinds or "hidden" in options.kinds:
+        print("\na phase that the fit never saw: share of it that is unknown, and of all else")
+        for name, found, false in hidden_phases():
+            print(f"{name:44} {found:6.3f} {false:8.4f}", flush=True)
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()
