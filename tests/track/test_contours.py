@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
+from emreel.result import Result
 from emreel.track.contours import distance_into, trace_contour
 from emreel.track.fronts import track_fronts
 
@@ -41,3 +44,12 @@ def test_a_disc_that_grows_is_followed_in_every_direction() -> None:
     assert means["depth_px"].to_numpy() == pytest.approx(2 * np.arange(6), abs=0.3)
     points = table[(table["kind"] == "contour") & (table["frame"] == 5)]
     assert np.hypot(points["point_y_px"] - 44.3, points["point_x_px"] - 50.6).to_numpy() == pytest.approx(25, abs=0.6)
+
+
+def test_contours_that_come_and_go_are_events_when_they_stay(make_result: Callable[..., Result]) -> None:
+    movie = np.ones((12, 90, 100), np.uint8)
+    for t in (1, *range(5, 12)):  # seen once at 1, which is noise
+        movie[t][disc(20.0) > 0.5] = 2
+    result = make_result(movie)
+    track_fronts(result, axis="contour", between=((1,), (2,)))
+    assert result.table("events")[["event", "frame"]].to_numpy().tolist() == [["front_appears", 5]]
