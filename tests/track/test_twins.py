@@ -89,6 +89,7 @@ def test_regions_of_a_decahedron_have_their_orientations(make_result: MakeResult
     )
     off = angle_between(twins["orientation_deg"].to_numpy(), truth, 2)
     assert np.abs(angle_between(off, 90, 2)).max() < 1.0  # {111} halves the angle beside [110], not beside [001]
+    assert table.loc[table["label"] == 1, "orientation_deg"].isna().all()  # the support has no lattice
     touching = result.table("boundaries")
     between = touching[(touching["region"] > 1) & (touching["length_px"] > 20)]
     assert between["misorientation_deg"].to_numpy() == pytest.approx(72, abs=1.0)

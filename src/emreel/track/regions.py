@@ -33,6 +33,9 @@ from emreel.track.source import FIRST_VOID, LabelFrames, Labels
 
 #: Frames that a region is looked for after it was lost.
 GAP_FRAMES = 3
+#: A region is a crystal when its fringes have this share of the amplitude of the strongest in the frame: noise of a
+#: large region without a lattice has fringes, too, and they are weak.
+LEAST_AMPLITUDE = 0.2
 
 
 def track_regions(
@@ -237,7 +240,15 @@ class _Measured(_Orientations):
         crystals = crystal_angles(
             self.pictures.read(frame), region, wavelengths_px=self.family_px, fold=self.fold, ignore=(0,)
         )
-        self.angle_deg = {(frame, crystal.label): crystal.angle_deg for crystal in crystals}
+        area = np.bincount(region.ravel())
+        amplitude = {
+            crystal.label: max((fringe.power for fringe in crystal.fringes), default=0.0) ** 0.5 / area[crystal.label]
+            for crystal in crystals
+        }
+        least = LEAST_AMPLITUDE * max(amplitude.values(), default=0.0)
+        self.angle_deg = {
+            (frame, crystal.label): crystal.angle_deg for crystal in crystals if amplitude[crystal.label] >= least > 0
+        }
 
 
 @dataclass(eq=False)
