@@ -30,6 +30,15 @@ def test_lines_and_beams_are_sampled_linearly() -> None:
     assert np.hypot(*beams.direction_yx.T) == pytest.approx(1)
 
 
+def test_positions_are_places_in_the_frame() -> None:
+    assert make_rays("y", RAMP.shape).place_yx(np.full(50, 7.0))[3].tolist() == [6.5, 3]
+    assert make_rays("x", RAMP.shape).place_yx(np.full(40, 7.0))[3].tolist() == [3, 6.5]
+    line = make_rays(Line(start_yx=(5, 5), end_yx=(5, 45), width_px=3), RAMP.shape)
+    assert line.place_yx(np.full(3, 10.0))[1].tolist() == [5, 15]
+    beams = make_rays((20, 25), RAMP.shape)
+    assert np.hypot(*(beams.place_yx(np.full(len(beams.column_px), 6.0)) - (20, 25)).T) == pytest.approx(6)
+
+
 def test_other_axes_are_refused() -> None:
     for wrong in ("z", (1, 2, 3), (-4, 5), (20, 49), None):
         with pytest.raises(TrackError, match="wanted 'y'"):

@@ -86,6 +86,7 @@ class ContourTracker:
                 "time_s": self.frames.time_s(frame),
                 "front": self.name,
                 "kind": ["contour"] * len(points) + ["mean"],
+                "axis": "contour",
                 "column_px": np.append(length, np.nan),
                 "position_px": depth,
                 "position_nm": depth * self.frames.pixel_nm,

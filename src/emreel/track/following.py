@@ -23,6 +23,7 @@ COLUMNS: dict[str, str] = {
     "time_s": "float64",
     "front": "str",
     "kind": "str",
+    "axis": "str",
     "column_px": "float64",
     "position_px": "float64",
     "position_nm": "float64",
@@ -34,6 +35,8 @@ COLUMNS: dict[str, str] = {
     "share_kept": "float64",
     "roughness_px": "float64",
     "roughness_raw_px": "float64",
+    "point_y_px": "float64",
+    "point_x_px": "float64",
 }
 #: A front that is away for so many good frames one after another has vanished.
 VANISH_FRAMES = 3
@@ -154,13 +157,14 @@ class FrontTracker:
         depth = resting if front.datum is None else front.datum.depth_px(resting)
         noise = front.noise or Noise()
         rough, raw = roughness_of(position, self.rays.column_px, noise.column_px)
-        nothing = np.full(len(position), np.nan)
+        nothing, points = np.full(len(position), np.nan), self.rays.place_yx(position)
         both = [np.append(values, _mean(values)) for values in (position, depth)]
         rows = {
             "frame": frame,
             "time_s": self.frames.time_s(frame),
             "front": front.name,
             "kind": ["column"] * len(position) + ["mean"],
+            "axis": self.rays.axis,
             "column_px": np.append(self.rays.column_px, np.nan),
             "position_px": both[0],
             "position_nm": both[0] * self.frames.pixel_nm,
@@ -172,6 +176,8 @@ class FrontTracker:
             "share_kept": np.append(nothing, found.share_kept),
             "roughness_px": np.append(nothing, rough),
             "roughness_raw_px": np.append(nothing, raw),
+            "point_y_px": np.append(points[:, 0], np.nan),
+            "point_x_px": np.append(points[:, 1], np.nan),
         }
         return pd.DataFrame(rows).astype(COLUMNS)
 

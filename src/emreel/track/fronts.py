@@ -80,6 +80,7 @@ def track_fronts(
     -------
     One row a column and frame (kind "column"; NaN where a side is missing), and one a frame (kind "mean"), for every
     front and those frames in which it is there. ``front`` names the sides in their order along the axis: "1,2/3,4".
+    ``axis`` is y, x, line, beams or contour; ``point_y_px`` and ``point_x_px`` are the front's points in the frame.
     ``position_px`` counts as `emreel.track.rays` tells; for contours it is the distance to the first frame's contour.
     Columns in nm and s are NaN where the movie carries no calibration.
 

@@ -20,19 +20,16 @@ _NUMBERS = ("area_px2", "centroid_y_px", "centroid_x_px", "orientation_deg")
 def fronts_at(result: Result, frame: int, scale: float) -> dict[str, list[float]]:
     """The fronts of a frame as one line, in the panes' units; NaN parts one front from the next.
 
-    A front's rows tell its position in columns of px (``column_px``), along the axis that it moves along.
+    A front's rows tell its points in the frame: ``point_y_px``, ``point_x_px``, whole numbers in the middle of pixels.
     """
     try:
         table = result.table("fronts")
     except ResultError:
         return {"x": [], "y": []}
     x, y = [], []
-    for _, rows in table[(table["frame"] == frame) & (table["kind"] == "column")].groupby("front"):
-        across, along = rows["column_px"].to_numpy(np.float64), rows["position_px"].to_numpy(np.float64)
-        turned = "axis" in rows and (rows["axis"] == "x").any()
-        first, second = (along, across + 0.5) if turned else (across + 0.5, along)
-        x += [*(first * scale).tolist(), float("nan")]
-        y += [*(second * scale).tolist(), float("nan")]
+    for _, rows in table[(table["frame"] == frame) & (table["kind"] != "mean")].groupby("front"):
+        x += [*((rows["point_x_px"].to_numpy(np.float64) + 0.5) * scale).tolist(), float("nan")]
+        y += [*((rows["point_y_px"].to_numpy(np.float64) + 0.5) * scale).tolist(), float("nan")]
     return {"x": x, "y": y}
 
 

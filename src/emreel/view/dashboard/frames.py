@@ -23,7 +23,7 @@ class Frames:
 
     def has(self, name: str) -> bool:
         """Whether the result has the array ``name``: label, preview, membership, region or angle."""
-        return name in self.result.layout.arrays()
+        return name in self.result.arrays
 
     def renew(self, result: Result) -> None:
         """The same result, opened again after it grew."""
@@ -51,7 +51,7 @@ class Frames:
     def _read(self, name: str, frame: int, window: Window, cell: int, *between: int) -> npt.NDArray[Any]:
         try:
             if name not in self._arrays:
-                path = self.result.layout.arrays()[name].path
+                path = self.result.arrays[name].path
                 self._arrays[name] = zarr.open_array(self.result.path / STORE, path=path, mode="r")
             return np.asarray(self._arrays[name][(frame, *between, *window.slices(cell))])
         except (OSError, ValueError, KeyError, IndexError, RuntimeError) as error:
