@@ -45,7 +45,7 @@ docs-check: $(TOOLS)  ## doctests, notebooks executed, the documentation built i
 	cp -r notebooks build/docs/notebooks
 	cp CHANGELOG.md build/docs/more/changelog.md && cp CONTRIBUTING.md build/docs/more/contributing.md
 	sed -i 's|\.\./CONTRIBUTING\.md|more/contributing.md|' build/docs/*.md
-	$(BIN)/python -m pytest -q --nbmake --overwrite build/docs/notebooks
+	env -u MPLBACKEND $(BIN)/python -m pytest -q --nbmake --overwrite build/docs/notebooks
 	$(BIN)/sphinx-build -q -W --keep-going -b html build/docs build/site
 
 bench: $(READY)  ## speed and memory against named peers -> benchmarks/latest.json
@@ -62,6 +62,9 @@ live: $(READY)  ## latency and sustained rate of watching, against camera rates
 
 slurm: $(TOOLS)  ## a run through a real SLURM on this machine (root, slurm-wlm, munge) -> deploy/slurm/run.log
 	deploy/slurm/check.sh
+
+scaling: $(READY)  ## what grows with frames and workers -> benchmarks/scaling.json
+	$(BIN)/python -m benchmarks.scaling
 
 dashboard: $(TOOLS)  ## from a moved slider to the painted frame, in a headless Chromium
 	$(BIN)/python -m benchmarks.dashboard

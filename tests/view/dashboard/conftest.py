@@ -85,8 +85,7 @@ def front_rows() -> pd.DataFrame:
     columns = [(t, "1/2", "column", x, FRONT_AT[t], 0.3) for t in range(N_FRAMES) for x in range(SIDE)]
     means = [(t, "1/2", "mean", np.nan, FRONT_AT[t], 0.1) for t in range(N_FRAMES)]
     names = ["frame", "front", "kind", "column_px", "position_px", "position_sd_px"]
-    table = pd.DataFrame([*columns, *means], columns=names)
-    return table.assign(time_s=0.0, point_y_px=table["position_px"] - 0.5, point_x_px=table["column_px"])
+    return pd.DataFrame([*columns, *means], columns=names).assign(time_s=0.0)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Regions and fronts on the pictures: where a front is, the table of regions, one region followed through time."""
+"""The table of regions of the frame that is shown, and one region followed through time."""
 
 from __future__ import annotations
 
@@ -15,22 +15,6 @@ from emreel.view.dashboard.panes import Panes
 
 _TABLE_PX = 150
 _NUMBERS = ("area_px2", "centroid_y_px", "centroid_x_px", "orientation_deg")
-
-
-def fronts_at(result: Result, frame: int, scale: float) -> dict[str, list[float]]:
-    """The fronts of a frame as one line, in the panes' units; NaN parts one front from the next.
-
-    A front's rows tell its points in the frame: ``point_y_px``, ``point_x_px``, whole numbers in the middle of pixels.
-    """
-    try:
-        table = result.table("fronts")
-    except ResultError:
-        return {"x": [], "y": []}
-    x, y = [], []
-    for _, rows in table[(table["frame"] == frame) & (table["kind"] != "mean")].groupby("front"):
-        x += [*((rows["point_x_px"].to_numpy(np.float64) + 0.5) * scale).tolist(), float("nan")]
-        y += [*((rows["point_y_px"].to_numpy(np.float64) + 0.5) * scale).tolist(), float("nan")]
-    return {"x": x, "y": y}
 
 
 class RegionTable:
