@@ -19,8 +19,8 @@ from emreel.engine.errors import SchedulerLostError
 logger = logging.getLogger(__name__)
 
 #: What glibc gives back to the system, bytes: Dask's own setting unmaps every array of a frame, and half of a worker's
-#: time goes into mapping it anew. Costs about 200 MiB a worker.
-KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": 2**26, "MALLOC_MMAP_THRESHOLD_": 2**24}
+#: time goes into mapping it anew. Costs about 160 MiB a worker.
+KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": 8 * 2**20, "MALLOC_MMAP_THRESHOLD_": 5 * 2**20}
 #: How long a scheduler is knocked at, s.
 CONNECT_S = 20.0
 #: A worker process of this machine that says nothing for so long is started anew, s.
