@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score methods phases plane-groups gallery clean
+.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score tracks methods phases plane-groups gallery clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -45,7 +45,7 @@ docs-check: $(TOOLS)  ## doctests, notebooks executed, the documentation built i
 	cp -r notebooks build/docs/notebooks
 	cp CHANGELOG.md build/docs/more/changelog.md && cp CONTRIBUTING.md build/docs/more/contributing.md
 	sed -i 's|\.\./CONTRIBUTING\.md|more/contributing.md|' build/docs/*.md
-	$(BIN)/python -m pytest -q --nbmake --overwrite build/docs/notebooks
+	env -u MPLBACKEND $(BIN)/python -m pytest -q --nbmake --overwrite build/docs/notebooks
 	$(BIN)/sphinx-build -q -W --keep-going -b html build/docs build/site
 
 bench: $(READY)  ## speed and memory against named peers -> benchmarks/latest.json
@@ -71,6 +71,9 @@ dashboard: $(TOOLS)  ## from a moved slider to the painted frame, in a headless 
 
 score: $(READY)  ## accuracy on the movies with truth (EMREEL_DATA)
 	$(BIN)/python -m benchmarks.score
+
+tracks: $(READY)  ## fronts, regions and twins against truth, given and generated movies
+	$(BIN)/python -m benchmarks.tracks
 
 methods: $(READY)  ## the same for every published method, one table (takes an hour)
 	$(BIN)/python -m benchmarks.score --methods -o score/methods

@@ -29,18 +29,38 @@ nb_execution_mode = "off"  # they are executed before
 nb_merge_streams = True
 
 
-def plain_words(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Docstrings are written to be read as they are: bars are no substitutions, and each ``name : meaning`` is a
-    paragraph of its own."""
+TERM = re.compile(r"(\s*)([\w`., \[\]]+?) : (\S.*)")
+
+
+def part_words(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Docstrings say ``name : meaning`` in one line, in sections and in plain text: for Sphinx these become terms."""
     told: list[str] = []
     for line in lines:
-        if re.match(r"\s*[\w`, ]+ : \S", line) and told and told[-1].strip():
-            told.append("")
-        odd_even = line.split("`")
-        odd_even[::2] = [part.replace("|", r"\|") for part in odd_even[::2]]
-        told.append(line if line.lstrip().startswith((">>>", "...")) else "`".join(odd_even))
+        term = TERM.fullmatch(line)
+        if (
+            term
+            and term[2].count("`") % 2 == 0
+            and ". " not in term[2]
+            and not line.lstrip().startswith(">>>")
+            and not line.startswith("    " * 3)
+        ):
+            if told and told[-1].strip() and not set(told[-1].strip()) <= {"-"}:
+                told.append("")
+            told += [term[1] + term[2].strip("`"), f"{term[1]}    {term[3]}"]
+        else:
+            told.append(line)
     lines[:] = told
 
 
+def escape_bars(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Bars are bars, no substitutions."""
+    for place, line in enumerate(lines):
+        if "|" in line and not line.lstrip().startswith((">>>", "...")):
+            parts = line.split("`")
+            parts[::2] = [part.replace("|", r"\|") for part in parts[::2]]
+            lines[place] = "`".join(parts)
+
+
 def setup(app: Any) -> None:
-    app.connect("autodoc-process-docstring", plain_words, priority=600)
+    app.connect("autodoc-process-docstring", part_words, priority=400)  # before napoleon
+    app.connect("autodoc-process-docstring", escape_bars, priority=600)

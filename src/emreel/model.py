@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from dataclasses import field as entry_of
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,10 @@ from emreel.polycrystal import GrainFollower
 from emreel.prepare import FrameReport, FrameSums, Prepare
 from emreel.provenance import Provenance, digest_of
 from emreel.reduce import project_rows
-from emreel.refine import Potts, Steady, upsample_scores
+from emreel.refine import Novelty, Potts, Steady, upsample_scores
 from emreel.refine.steady import LARGEST_SHIFT_PX, REST_PX
+
+Part = TypeVar("Part")
 
 SCHEMA = "emreel-model/2"
 INVALID, UNKNOWN = 254, 255
@@ -33,6 +35,9 @@ INVALID, UNKNOWN = 254, 255
 MOST_CLASSES = 253
 #: Models of frames with other pixel sizes are refused beyond this relative difference.
 PIXEL_SIZE_TOLERANCE = 0.01
+#: Slow following: the share of a k-means step that a centre goes with each frame, and how far it may go in all, as a
+#: share of the distance at which points fit its class no more.
+SLOW_SHARE, SLOW_REACH = 0.05, 0.5
 
 #: Colours that stay apart for colour-blind readers (Okabe and Ito 2008, then Tol 2021), none of them grey.
 #: Colours of the classes, in their order.
@@ -92,12 +97,14 @@ class Model:
     centers : shape (class, component), in canonical order, least ordered first.
     scatter : pooled variance of a class around its centre, one number for every direction.
     unknown_sq_distance : shape (class,); a grid point farther than this from its centre fits no class.
+    novelty : by which regions that lie nearer, but all over too far, fit no class either; None for not at all.
     counts : shape (class,), sample points that each class had at fit time.
     field : how the classes' intensities bend over frames of the fit's shape; None for not at all.
     potts : how neighbours on the grid pull at each other's labels; None for not at all.
     temperature : by which log posteriors are divided, so that memberships are as sure as they are right.
     steady : how labels keep still from frame to frame, in a window of time (`label_window`); None for not at all.
-    follow : "none", or "step": the centres move by one k-means step a frame (`followed`) before it is labelled.
+    follow : "none"; or the centres move a little with every frame (`followed`) before it is labelled: "step", "slow".
+    home : shape (class, component), the centres at fit time; never further from them than "slow" allows.
     survey : movies are surveyed before they are labelled (`emreel.prepare.survey`): what is found goes into the table
         of the frames' quality, and neighbours in time are looked at where the specimen's drift has taken them.
     grains : how the grains of a polycrystal are followed, whole frames in their order; None for other movies.
@@ -114,10 +121,12 @@ class Model:
     field: IntensityField | None = None
     potts: Potts | None = None
     temperature: float = 1.0
+    novelty: Novelty | None = None
     upsample: str = "linear"
     steady: Steady | None = None
     survey: bool = True
     follow: str = "none"
+    home: npt.NDArray[np.float64] | None = None
     grains: GrainFollower | None = None
     pixel_size_nm: float | None = None
     label_names: tuple[str, ...] = ()
@@ -130,6 +139,8 @@ class Model:
         if not self.label_colors:
             colors = tuple(LABEL_COLORS[i % len(LABEL_COLORS)] for i in range(self.n_clusters))
             object.__setattr__(self, "label_colors", colors)
+        if self.home is None:
+            object.__setattr__(self, "home", self.centers)
         for array in self._arrays().values():
             array.setflags(write=False)
 
@@ -145,10 +156,10 @@ class Model:
     def reach(self) -> int:
         """Context that labelling needs around a tile, px.
 
-        The halo, the neighbours that pull at a label, where the specimen's drift may lead within a window of time, the
-        next grid point for upsampling, and the neighbours by which hot pixels are told.
+        The halo, the neighbours that pull at a label, where the specimen's drift may lead within a window of time, or
+        the regions of a new phase, the next grid point for upsampling, and the neighbours by which hot pixels are told.
         """
-        return self.descriptor.halo + self._potts_reach_px + self._drift_reach_px + 2
+        return self.descriptor.halo + self._potts_reach_px + self._more_reach_px + 2
 
     @property
     def lag(self) -> int:
@@ -156,8 +167,11 @@ class Model:
         return 0 if self.steady is None else self.steady.lag
 
     @property
-    def _drift_reach_px(self) -> int:
-        return 0 if self.steady is None else grid_length(int(LARGEST_SHIFT_PX), self.stride) * self.stride
+    def _more_reach_px(self) -> int:
+        """Beyond the neighbours' reach: where the drift leads, or what a new phase is told by."""
+        drift = 0 if self.steady is None else grid_length(int(LARGEST_SHIFT_PX), self.stride) * self.stride
+        plateau = 0 if self.novelty is None else self.novelty.reach_points * self.stride
+        return max(drift, plateau - self._potts_reach_px)
 
     @property
     def _potts_reach_px(self) -> int:
@@ -181,6 +195,11 @@ class Model:
         """
         whole = Tile(0, prepared.shape[0], 0, prepared.shape[1])
         return self._scores(prepared, valid, whole, prepared.shape)
+
+    def far_of(self, prepared: Frame, valid: Mask) -> npt.NDArray[np.float32]:
+        """Squared distances to the nearest class over what is unknown, shape (y_grid, x_grid), as `scores_of`."""
+        whole = Tile(0, prepared.shape[0], 0, prepared.shape[1])
+        return self._scores_alone(prepared, valid, whole, whole, prepared.shape)[1]
 
     def report(self, frame: npt.NDArray[Any]) -> FrameReport:
         """What there is to say of a frame as recorded, shape (y, x): mean, status, dead lines."""
@@ -213,8 +232,9 @@ class Model:
         if not report.usable:
             return FrameEvidence(None, None, None, shown)
         features = self._features_of_whole(prepared, valid, have, tile, shape_yx)
-        around = self._around(tile, shape_yx, self._drift_reach_px)
+        around = self._around(tile, shape_yx, self._more_reach_px)
         scores, far = self._scores_alone(prepared, valid, have, around, shape_yx, features)
+        far = far if self.novelty is None else self.novelty(far)
         far = far[self._points_of(self._around(tile, shape_yx, -self._potts_reach_px), around)]
         return FrameEvidence(scores, far, _deep_inside(~valid, self._invalid_depth, have, tile), shown, features)
 
@@ -248,11 +268,17 @@ class Model:
         return FrameLabels(label, np.rint(soft * 255).astype(np.uint8), now.prepared, now.features)
 
     def followed(self, frame: npt.NDArray[Any], report: FrameReport | None = None) -> Self:
-        """The model after one k-means step on the grid points of one frame as recorded, shape (y, x).
+        """The model after the grid points of one frame as recorded, shape (y, x), have moved its centres.
 
-        The published symmetry method follows a sequence so (Wang et al., Microsc. Microanal. 27 (2021) 1454): the
-        projection stays, each centre becomes the mean of the points nearest to it, one without any stays. Invalid
-        points do not count; a blank or unreadable frame, or a model that does not follow, changes nothing.
+        "step" is one k-means step, as the published symmetry method follows a sequence (Wang et al., Microsc.
+        Microanal. 27 (2021) 1454): the projection stays, each centre becomes the mean of the points nearest to it, one
+        without any stays.
+
+        "slow" is for contrast that drifts: each centre goes `SLOW_SHARE` of that way, with points that fit no class
+        left out, and never further from where the fit put it than `SLOW_REACH` of the distance at which a point fits
+        its class no more; so a label cannot become another one's.
+
+        Invalid points do not count; a blank or unreadable frame, or a model that does not follow, changes nothing.
         """
         if self.follow == "none":
             return self
@@ -269,7 +295,21 @@ class Model:
         if field is not None:
             y_px, x_px = _grid_places(whole, self.stride)
             rows = field.flattened(rows, self.centers, y_px[seen.ravel()], x_px[seen.ravel()])
+        if self.follow == "slow":
+            return self._moved_slowly(rows)
         return self.with_centers(one_step(rows, self.centers)) if len(rows) else self
+
+    def _moved_slowly(self, rows: npt.NDArray[np.float32]) -> Self:
+        distances = squared_distances(rows, self.centers)
+        nearest = distances.argmin(axis=1)
+        rows = rows[distances.min(axis=1) < self.unknown_sq_distance[nearest]]
+        if not len(rows):
+            return self
+        assert self.home is not None
+        away = self.centers + SLOW_SHARE * (one_step(rows, self.centers) - self.centers) - self.home
+        reach = SLOW_REACH * np.sqrt(self.unknown_sq_distance)
+        far = np.maximum(np.linalg.norm(away, axis=1) / reach, 1.0)
+        return self.with_centers(self.home + away / far[:, None])
 
     def with_centers(self, centers: npt.ArrayLike) -> Self:
         """The same model around other centres, shape (class, component)."""
@@ -400,7 +440,7 @@ class Model:
         """
         now = window[at].scores
         assert now is not None
-        inside = self._points_of(self._around(tile, shape_yx), self._around(tile, shape_yx, self._drift_reach_px))
+        inside = self._points_of(self._around(tile, shape_yx), self._around(tile, shape_yx, self._more_reach_px))
         if self.steady is None:
             return np.ascontiguousarray(now[inside]), 1.0
         apart = np.zeros((len(window), 2)) if drift_yx_px is None else drift_yx_px - drift_yx_px[at]
@@ -511,6 +551,8 @@ class Model:
         }
         if not self.survey:
             described["survey"] = False
+        if self.novelty is not None:
+            described["refine"]["novelty"] = asdict(self.novelty)
         if self.grains is not None:
             described["grains"] = asdict(self.grains) | {"weights": list(self.grains.weights)}
         described["prepare"]["display_range"] = list(self.prepare.display_range)
@@ -539,16 +581,22 @@ class Model:
             field=_field_of(head["field"], arrays),
             upsample=str(head["refine"]["upsample"]),
             temperature=float(head["refine"]["temperature"]),
-            potts=None if head["refine"]["potts"] is None else Potts(**head["refine"]["potts"]),
+            potts=_built(Potts, head["refine"]["potts"]),
+            novelty=_built(Novelty, head["refine"].get("novelty")),
             survey=bool(head.get("survey", True)),
-            steady=None if head["time"].get("steady") is None else Steady(**head["time"]["steady"]),
+            steady=_built(Steady, head["time"].get("steady")),
             follow=str(head["time"]["follow"]),
-            grains=None if head.get("grains") is None else GrainFollower(**head["grains"]),
+            grains=_built(GrainFollower, head.get("grains")),
             pixel_size_nm=head["pixel_size_nm"],
             label_names=tuple(label["name"] for label in head["labels"]),
             label_colors=tuple(label["color"] for label in head["labels"]),
             provenance=Provenance.from_dict(head["provenance"]),
         )
+
+
+def _built(kind: Callable[..., Part], described: Mapping[str, Any] | None) -> Part | None:
+    """A part of a model from its plain values, where it has one."""
+    return None if described is None else kind(**described)
 
 
 def _field_of(described: Mapping[str, Any] | None, arrays: Mapping[str, npt.NDArray[Any]]) -> IntensityField | None:

@@ -78,7 +78,8 @@ class RefineStep:
     other's labels (`emreel.refine.Potts`) with ``coupling``, the log odds where all agree, over ``reach_periods``, the
     Gaussian's sigma in lattice periods; left out: with lattice, not with the published methods.
     ``temperature`` : log posteriors are divided by it, so that memberships are as sure as they are right; left out:
-    learned from the edges of the movie's own labels (`emreel.refine.EdgeMargins`).
+    learned from the edges of the movie's own labels (`emreel.refine.EdgeMargins`). ``novelty`` : regions of a phase
+    that the fit never saw are unknown, even where they lie near a class (`emreel.refine.Novelty`).
     """
 
     upsample: Literal["linear", "nearest"] = "linear"
@@ -86,6 +87,7 @@ class RefineStep:
     coupling: float = 4.0
     reach_periods: float = 1.0
     temperature: float | None = None
+    novelty: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,10 +110,12 @@ class TimeStep:
     ``stay`` : the probability that a point's class stays from one frame to the next. ``weight`` : what a frame counts;
     left out: measured (`emreel.fit.in_time`).
     ``follow`` = "step" moves the centres by one k-means step a frame, as the published symmetry method does (Wang et
-    al. 2021); "none" keeps them, so that a label means the same from the first frame to the last.
+    al. 2021); "slow" by a small part of one, and never far, for a contrast that drifts (carbon that builds up, a beam
+    that fades); "none" keeps them, so that a label means the same from the first frame to the last. Following needs
+    frames in their order, one after another, and goes without ``steady``.
     """
 
-    follow: Literal["none", "step"] = "none"
+    follow: Literal["none", "step", "slow"] = "none"
     steady: bool | None = None
     lag: int = 3
     stay: float = 0.9
@@ -275,8 +279,10 @@ def _check(recipe: Recipe) -> None:
             _number(f"[refine] {key}", getattr(recipe.refine, key), least)
     _one_of("[refine] upsample", recipe.refine.upsample, ("linear", "nearest"))
     _one_of("[grains] find", recipe.grains.find, ("auto", "always", "never"))
-    _one_of("[time] follow", recipe.time.follow, ("none", "step"))
+    _one_of("[time] follow", recipe.time.follow, ("none", "step", "slow"))
     _check_steady(recipe.time)
+    if not isinstance(recipe.refine.novelty, bool):
+        raise RecipeError(f"[refine] novelty is true or false, got {recipe.refine.novelty!r}.")
     if recipe.cluster.separate not in (None, True, False):
         raise RecipeError(f"[cluster] separate is true or false, got {recipe.cluster.separate!r}.")
     if not isinstance(recipe.cluster.intensity_field, bool):
@@ -290,7 +296,7 @@ def _check_steady(step: TimeStep) -> None:
     if step.steady not in (None, True, False):
         raise RecipeError(f"[time] steady is true or false, got {step.steady!r}.")
     if step.steady and step.follow != "none":
-        raise RecipeError("[time] steady and follow = 'step' do not go together. Choose one.")
+        raise RecipeError(f"[time] steady and follow = {step.follow!r} do not go together. Choose one.")
     _integer("[time] lag", step.lag, 1)
     for key, value in (("stay", step.stay), ("weight", step.weight)):
         if value is not None:

@@ -18,6 +18,7 @@ from matplotlib.legend import Legend
 import emreel
 from emreel.result import Result, ResultError, open_result, shard_paths
 from emreel.view import ViewError, draw_overlay, overlay_rgb
+from emreel.view.figures import new_figure
 from emreel.view.pictures import BLANK_GRAY, Pictures
 
 COLORS = ((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167))
@@ -188,3 +189,7 @@ def test_colours_come_from_the_result(make_result: MakeResult, caplog: pytest.Lo
         result = make_result(np.ones((1, 8, 8), np.uint8), names=["a", "b"], colors=colors)
         assert Pictures(result).colors == tuple(colors)
     assert not caplog.records
+
+
+def test_a_notebook_shows_a_figure_as_a_picture() -> None:
+    assert new_figure()._repr_png_().startswith(b"\x89PNG")

@@ -5,6 +5,7 @@ Sizes are inches on paper, so that text has one size whatever the frame's; the f
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -75,9 +76,18 @@ def draw_overlay(result: Result, frame: int = 0, *, opacity: float = OPACITY) ->
 # ------------------------------------------------------------------------------------------- the parts
 
 
-def new_figure() -> Figure:
-    """A white figure that belongs to nobody: no window, no pyplot."""
-    figure = Figure(figsize=(4, 4), dpi=DPI, facecolor="white")
+class OwnFigure(Figure):
+    """A figure that belongs to nobody (no window, no pyplot), and that a notebook shows as a picture."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+def new_figure() -> OwnFigure:
+    """A white figure that belongs to nobody."""
+    figure = OwnFigure(figsize=(4, 4), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
     return figure
 

@@ -46,7 +46,7 @@ def add_layers(viewer: Any, result: Result) -> list[Any]:
             **place(1, middle=False),
         ),
     ]
-    if result.layout.with_regions:
+    if "region" in result.dataset:
         region = viewer.add_labels(_lazy(result.region), name=f"{name}: regions", **place(1, middle=False))
         region.visible = False
         layers.append(region)

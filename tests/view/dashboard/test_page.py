@@ -7,16 +7,20 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from emreel.result import Result, open_result
+from emreel.result import Result, open_result, write_table
 from emreel.result.appearance import write_appearance
+from emreel.view.dashboard.frames import Frames
 from emreel.view.dashboard.kymograph import sample_frames
 from emreel.view.dashboard.layers import CLEAR
 from emreel.view.dashboard.page import Page, newest_frame
+from emreel.view.dashboard.traces import Traces
+from emreel.view.dashboard.window import Window
 from emreel.view.overview import frame_edges
 
-from .conftest import FRONT_AT, N_FRAMES, SIDE, STRIDE, TIMES, labels_of, write_everything
+from .conftest import FRONT_AT, N_FRAMES, SIDE, STRIDE, TIMES, front_rows, labels_of, write_everything
 
 
 def click(page: Page, y_px: float, x_px: float) -> None:
@@ -115,11 +119,39 @@ def test_a_row_of_the_table_is_followed(everything: Result) -> None:
 def test_fronts_lie_on_their_boundary(everything: Result) -> None:
     page = Page(everything)
     page.slider.value = 4
-    line = page.panes.fronts.data
+    line = page.panes.traces.data
     assert len(line["x"]) == SIDE + 1 and np.isnan(line["x"][-1])
     np.testing.assert_allclose(line["y"][:-1], FRONT_AT[4] * 0.5)
     np.testing.assert_allclose(line["x"][:-1], (np.arange(SIDE) + 0.5) * 0.5)
     assert page.charts.fronts is not None
+
+
+def test_the_labels_tell_along_which_axis_a_front_moves(everything: Result) -> None:
+    table = everything.table("fronts")
+    turned = Traces(_Turned(everything))
+    assert (Traces(Frames(everything))._axes, turned._axes) == ({"1/2": "y"}, {"1/2": "x"})
+    line = turned.at(4, 1.0)
+    np.testing.assert_allclose(line["x"][:-1], FRONT_AT[4])
+    write_table(everything.path, "fronts", table.assign(position_px=table["position_px"] / 3))
+    assert Traces(Frames(everything))._axes == {"1/2": None}
+    assert Traces(Frames(everything)).at(4, 1.0) == {"x": [], "y": []}
+
+
+class _Turned(Frames):
+    """Labels with x and y exchanged."""
+
+    def label(self, frame: int, window: Window) -> Any:
+        return super().label(frame, window).T
+
+
+def test_twin_boundaries_lie_where_they_were_found(everything: Result) -> None:
+    row = {"frame": 2, "kind": "boundary", "twin": "1|2", "angle_deg": 90.0, "point_y_px": 20.0, "point_x_px": 30.0}
+    write_table(everything.path, "twins", pd.DataFrame([row | {"length_px": 10.0}]))
+    write_table(everything.path, "fronts", front_rows().iloc[:0])
+    line = Traces(Frames(everything)).at(2, 0.5)
+    np.testing.assert_allclose(line["x"][:-1], 15.25)
+    np.testing.assert_allclose(line["y"][:-1], (7.75, 12.75))
+    assert Traces(Frames(everything)).at(3, 0.5) == {"x": [], "y": []}
 
 
 def test_charts_tell_shares_and_bad_frames(everything: Result) -> None:

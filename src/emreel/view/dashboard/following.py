@@ -1,4 +1,4 @@
-"""Regions and fronts on the pictures: where a front is, the table of regions, one region followed through time."""
+"""The table of regions of the frame that is shown, and one region followed through time."""
 
 from __future__ import annotations
 
@@ -15,25 +15,6 @@ from emreel.view.dashboard.panes import Panes
 
 _TABLE_PX = 150
 _NUMBERS = ("area_px2", "centroid_y_px", "centroid_x_px", "orientation_deg")
-
-
-def fronts_at(result: Result, frame: int, scale: float) -> dict[str, list[float]]:
-    """The fronts of a frame as one line, in the panes' units; NaN parts one front from the next.
-
-    A front's rows tell its position in columns of px (``column_px``), along the axis that it moves along.
-    """
-    try:
-        table = result.table("fronts")
-    except ResultError:
-        return {"x": [], "y": []}
-    x, y = [], []
-    for _, rows in table[(table["frame"] == frame) & (table["kind"] == "column")].groupby("front"):
-        across, along = rows["column_px"].to_numpy(np.float64), rows["position_px"].to_numpy(np.float64)
-        turned = "axis" in rows and (rows["axis"] == "x").any()
-        first, second = (along, across + 0.5) if turned else (across + 0.5, along)
-        x += [*(first * scale).tolist(), float("nan")]
-        y += [*(second * scale).tolist(), float("nan")]
-    return {"x": x, "y": y}
 
 
 class RegionTable:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zarr
 
-from emreel.result import Result, ResultError
+from emreel.result import Result, ResultError, has_regions
 from emreel.result.store import STORE
 from emreel.view.dashboard.window import Window
 from emreel.view.overlay import Bytes
@@ -18,16 +19,18 @@ class Frames:
     """Windows of a result's arrays, one frame at a time."""
 
     def __init__(self, result: Result) -> None:
-        self.result = result
         self._arrays: dict[str, Any] = {}
+        self.renew(result)
 
     def has(self, name: str) -> bool:
         """Whether the result has the array ``name``: label, preview, membership, region or angle."""
-        return name in self.result.layout.arrays()
+        return name in self._specs
 
     def renew(self, result: Result) -> None:
         """The same result, opened again after it grew."""
         self.result = result
+        regions = result.layout.with_regions or has_regions(result.path)  # or they were tracked afterwards
+        self._specs = replace(result.layout, with_regions=regions).arrays()
         self._arrays.clear()
 
     def gray(self, frame: int, window: Window) -> Bytes:
@@ -51,7 +54,7 @@ class Frames:
     def _read(self, name: str, frame: int, window: Window, cell: int, *between: int) -> npt.NDArray[Any]:
         try:
             if name not in self._arrays:
-                path = self.result.layout.arrays()[name].path
+                path = self._specs[name].path
                 self._arrays[name] = zarr.open_array(self.result.path / STORE, path=path, mode="r")
             return np.asarray(self._arrays[name][(frame, *between, *window.slices(cell))])
         except (OSError, ValueError, KeyError, IndexError, RuntimeError) as error:

@@ -17,12 +17,13 @@ from bokeh.models import Checkbox, CustomJS, Div, Select, Slider, TabPanel, Tabs
 from emreel.result import INVALID, NOT_COMPUTED, UNKNOWN, Result, ResultError, open_result
 from emreel.view.dashboard.charts import Charts
 from emreel.view.dashboard.classes import ClassEditor
-from emreel.view.dashboard.following import Following, RegionTable, fronts_at
+from emreel.view.dashboard.following import Following, RegionTable
 from emreel.view.dashboard.frames import Frames
 from emreel.view.dashboard.kymograph import Kymograph
 from emreel.view.dashboard.layers import Layer, find_layers, fold_of
 from emreel.view.dashboard.panes import Panes
 from emreel.view.dashboard.scripts import read_script
+from emreel.view.dashboard.traces import Traces
 from emreel.view.dashboard.wheel import wheel_figure
 from emreel.view.dashboard.window import Window
 from emreel.view.figures import web_color
@@ -51,7 +52,7 @@ class Page:
         self._build_controls()
         self.charts = Charts(self._pictures, self.slider)
         self.editor = ClassEditor(self._pictures, self._recolor, self._say)
-        self.regions = RegionTable(result)
+        self.traces, self.regions = Traces(frames), RegionTable(result)
         self.following = Following(self.regions, self.panes, self.charts)
         self.kymograph = Kymograph(frames, self.charts, self._layers[0], self.panes.scale, later)
         self._connect()
@@ -81,7 +82,7 @@ class Page:
             self._say(str(error))
             return
         self._tell(frame)
-        self.panes.fronts.data = fronts_at(self._result, frame, self.panes.scale)
+        self.panes.traces.data = self.traces.at(frame, self.panes.scale)
         self.regions.show(frame)
         self.following.show(frame)
 

@@ -44,7 +44,7 @@ class Panes:
         self.x_range = Range1d(0, width, bounds=(0, width), min_interval=closest)
         self.y_range = Range1d(height, 0, bounds=(0, height), min_interval=closest)
         self.source = ColumnDataSource(self._columns(0), name="shown")
-        self.fronts = ColumnDataSource({"x": [], "y": []})
+        self.traces = ColumnDataSource({"x": [], "y": []})
         self.outline = ColumnDataSource({"xs": [], "ys": []})
         self.path = ColumnDataSource({"x": [], "y": []})
         self.mapper = LinearColorMapper(palette=list(layer.palette), low=-0.5, high=255.5)
@@ -112,9 +112,9 @@ class Panes:
         return pane
 
     def _mark(self, pane: Any) -> None:
-        """Fronts, and the region that is followed, over the picture."""
+        """Fronts and twin boundaries, and the region that is followed, over the picture."""
         for width, color in ((3, "#000000"), (1.5, _MARK_COLOR)):
-            pane.line("x", "y", source=self.fronts, line_width=width, line_color=color)
+            pane.line("x", "y", source=self.traces, line_width=width, line_color=color)
             pane.multi_line("xs", "ys", source=self.outline, line_width=width, line_color=color)
             pane.line("x", "y", source=self.path, line_width=width, line_color=color, line_dash="dotted")
 
