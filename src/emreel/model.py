@@ -40,7 +40,6 @@ PIXEL_SIZE_TOLERANCE = 0.01
 SLOW_SHARE, SLOW_REACH = 0.05, 0.5
 
 #: Colours that stay apart for colour-blind readers (Okabe and Ito 2008, then Tol 2021), none of them grey.
-#: Colours of the classes, in their order.
 LABEL_COLORS = (
     *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"),
     *("#332288", "#44aa99", "#117733", "#ddcc77", "#cc6677", "#882255", "#aa4499"),
