@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import dask
 import dask.array as da
@@ -49,8 +50,8 @@ from emreel.synthetic import AmorphousFront, Detector
 SIDE = 1024
 FRAMES, WORKERS, BLOCKS = (1_000, 10_000, 100_000, 1_000_000), (2, 8, 32, 64), 400
 
-#: Frames and workers of the runs that the model is held against.
-RUNS = ((32, 1), (32, 2), (128, 2))
+#: Frames, workers, and whether these keep memory (else as Dask has it), of the runs that the model is held against.
+RUNS = ((32, 1, False), (32, 1, True), (96, 2, True))
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,9 @@ class Run:
 
     frames: int
     workers: int
+    memory: str
     cpu_s: float
+    system_s: float
     predicted_s: float
     worker_mib: float
 
@@ -287,7 +290,7 @@ def measure_survey(model: Model, n_frames: int = 12) -> tuple[float, float]:
     return (both - step) / n_frames, 1e3 * step / n_frames
 
 
-def measure_run(n_frames: int, n_workers: int, model: Model, costs: dict[str, Any]) -> Run:
+def measure_run(n_frames: int, n_workers: int, keeps: bool, model: Model, costs: dict[str, Any]) -> Run:
     """Label frames on worker processes: CPU time of all of them, and the memory of the largest (PSS)."""
     driver = psutil.Process()
     stop, most = threading.Event(), [0.0]
@@ -296,10 +299,15 @@ def measure_run(n_frames: int, n_workers: int, model: Model, costs: dict[str, An
         while not stop.wait(0.5):
             most[0] = max([most[0], *(pss_mib(child.pid) for child in driver.children(recursive=True))])
 
-    def cpu_s() -> float:
-        return sum(sum(one.cpu_times()[:2]) for one in (driver, *driver.children(recursive=True)))
+    def cpu_s() -> np.ndarray:
+        return np.sum([one.cpu_times()[:2] for one in (driver, *driver.children(recursive=True))], axis=0)
 
-    with tempfile.TemporaryDirectory() as folder, engine.local_workers(n_workers):
+    kept = engine.schedulers.KEPT_MEMORY if keeps else {}
+    with (
+        mock.patch.object(engine.schedulers, "KEPT_MEMORY", kept),
+        tempfile.TemporaryDirectory() as folder,
+        engine.local_workers(n_workers),
+    ):
         make_movie_file(Path(folder) / "movie.zarr", n_frames, SIDE)
         movie = open_movie(Path(folder) / "movie.zarr", pixel_size_nm=model.pixel_size_nm)
         label_movie(movie[: 8 * n_workers], model, Path(folder) / "warm")
@@ -310,7 +318,8 @@ def measure_run(n_frames: int, n_workers: int, model: Model, costs: dict[str, An
         took = cpu_s() - before
         stop.set()
         looker.join()
-    return Run(n_frames, n_workers, took, predict_cpu(costs, n_frames), most[0])
+    memory = "kept" if keeps else "Dask's setting"
+    return Run(n_frames, n_workers, memory, float(took.sum()), float(took[1]), predict_cpu(costs, n_frames), most[0])
 
 
 def predict_cpu(costs: dict[str, Any], n_frames: int) -> float:
@@ -389,7 +398,9 @@ def tables(costs: dict[str, Any]) -> str:
     runs = table(
         ("frames", "{frames}"),
         ("workers", "{workers}"),
+        ("memory of workers", "{memory}"),
         ("CPU of all processes, s", "{cpu_s:.1f}"),
+        ("of it system, s", "{system_s:.1f}"),
         ("predicted, s", "{predicted_s:.1f}"),
         ("MiB of the largest worker", "{worker_mib:.0f}"),
         rows=costs["runs"],
@@ -406,7 +417,7 @@ def parts_in_words(parts: dict[str, float]) -> dict[str, str]:
 
 
 def measure(
-    frames: Iterable[int], workers: Iterable[int], n_blocks: int, runs: Iterable[tuple[int, int]]
+    frames: Iterable[int], workers: Iterable[int], n_blocks: int, runs: Iterable[tuple[int, int, bool]]
 ) -> dict[str, Any]:
     movie = open_movie(np.stack([scene(4).frame(i) for i in range(4)]), pixel_size_nm=scene(4).pixel_size_nm)
     model = fit_model(movie, n_clusters=4)

@@ -33,4 +33,8 @@ distributed:
       scheduler: {cert: "$seen/cert.pem", key: "$seen/key.pem"}
       worker: {cert: "$seen/cert.pem", key: "$seen/key.pem"}
       client: {cert: "$seen/cert.pem", key: "$seen/key.pem"}
+  nanny:
+    pre-spawn-environ:            # arrays of a frame are kept and used again: half the time of a worker for 160 MiB
+      MALLOC_TRIM_THRESHOLD_: 8388608
+      MALLOC_MMAP_THRESHOLD_: 5242880
 END

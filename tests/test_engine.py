@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from emreel.descriptors.geometry import Tile, plan_tiles
 from emreel.descriptors.lattice import Lattice
 from emreel.engine import Region
 from emreel.engine.features import tile_chunks
-from emreel.engine.schedulers import active_client
+from emreel.engine.schedulers import KEPT_MEMORY, active_client
 from emreel.movie import make_movie
 
 
@@ -133,3 +134,15 @@ def test_worker_processes_listen_on_loopback_only(counting_movie: Any) -> None:
         regions = regions_of(counting_movie, 5)
         assert engine.fold_regions(counting_movie, regions, whole, first_pixel).count(",") == len(regions)
     assert active_client() is None
+
+
+def test_workers_keep_the_memory_of_a_frame() -> None:
+    before = dict(os.environ)
+    with engine.local_workers(1):
+        (seen,) = active_client().run(_environment).values()
+    assert {name: int(seen[name]) for name in KEPT_MEMORY} == KEPT_MEMORY
+    assert {name: os.environ.get(name) for name in KEPT_MEMORY} == {name: before.get(name) for name in KEPT_MEMORY}
+
+
+def _environment() -> dict[str, str]:
+    return dict(os.environ)

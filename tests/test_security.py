@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import xarray as xr
+import yaml
 import zarr
 from distributed import Client
 
@@ -136,6 +137,8 @@ def test_processes_of_this_machine_listen_on_loopback_only() -> None:
 def test_keys_are_for_their_owner_and_never_replaced(keys: Path) -> None:
     assert {file.name for file in keys.iterdir()} == {"ca.pem", "cert.pem", "key.pem", "dask.yaml"}
     assert all(file.stat().st_mode & 0o077 == 0 for file in keys.iterdir())
+    spawned = yaml.safe_load((keys / "dask.yaml").read_text())["distributed"]["nanny"]["pre-spawn-environ"]
+    assert spawned == schedulers.KEPT_MEMORY
     before = (keys / "key.pem").read_bytes()
     again = subprocess.run([ROOT / "deploy" / "make_keys.sh", keys], capture_output=True, text=True)
     assert again.returncode == 1 and "is there already" in again.stderr
