@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score methods phases plane-groups gallery clean
+.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score tracks methods phases plane-groups gallery clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,11 +63,17 @@ live: $(READY)  ## latency and sustained rate of watching, against camera rates
 slurm: $(TOOLS)  ## a run through a real SLURM on this machine (root, slurm-wlm, munge) -> deploy/slurm/run.log
 	deploy/slurm/check.sh
 
+scaling: $(READY)  ## what grows with frames and workers -> benchmarks/scaling.json
+	$(BIN)/python -m benchmarks.scaling
+
 dashboard: $(TOOLS)  ## from a moved slider to the painted frame, in a headless Chromium
 	$(BIN)/python -m benchmarks.dashboard
 
 score: $(READY)  ## accuracy on the movies with truth (EMREEL_DATA)
 	$(BIN)/python -m benchmarks.score
+
+tracks: $(READY)  ## fronts, regions and twins against truth, given and generated movies
+	$(BIN)/python -m benchmarks.tracks
 
 methods: $(READY)  ## the same for every published method, one table (takes an hour)
 	$(BIN)/python -m benchmarks.score --methods -o score/methods

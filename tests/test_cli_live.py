@@ -122,3 +122,17 @@ def test_interrupted_it_exits_with_130_and_goes_on(
     assert read_ledger(tmp_path / "r").done
     code, out, err_again = emreel("watch", "f", "--model", "m.zarr", "-o", "r", "--idle-s", 0.5)
     assert code == 0 and "10 frames labelled" in out, err_again
+
+
+def test_watch_without_a_model_fits_one(
+    emreel: Command, filled: Path, front_movie: xr.DataArray, tmp_path: Path
+) -> None:
+    (tmp_path / "r.toml").write_text('[descriptor]\nname = "lattice"\nstride = 4\n[cluster]\nn_clusters = 3\n')
+    code, out, err = emreel("watch", "f", "-o", "r", "--recipe", "r.toml", "--idle-s", 0.5, "--frame-time-s", 0.5)
+    assert code == 0, err
+    assert "10 frames labelled" in out and "model version 1 from frame 0: labels [1, 2, 3]" in out
+    assert "fitting a first model on 8 frames" in err
+    assert set(np.unique(open_result(tmp_path / "r").label.values)) <= {1, 2, 3, 254, 255}
+    assert emreel("verify", "r")[0] == 0
+    code, _, err = emreel("watch", "f", "-o", "q", "--recipe", "r.toml", "--model", "m.zarr")
+    assert code == 1 and "Give --model or --recipe" in err

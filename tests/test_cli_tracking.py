@@ -36,10 +36,14 @@ def test_fronts_are_tracked_and_told(tmp_path: Path, labelled: Path) -> None:
     place = shutil.copytree(labelled, tmp_path / "front")
     told = run("track", str(place), "fronts", "--axis", "y", "--between", "1,2/3,4")
     assert "front 1,2/3,4: frames 0 to 9" in told
+    assert (place / "fronts.png").stat().st_size > 5000
     table = open_result(place).table("fronts")
     assert table["front"].unique().tolist() == ["1,2/3,4"]
+    (tmp_path / "heating.csv").write_text("time_s,temperature_C\n0,20\n5,30\n10,40\n")
+    told = run("track", str(place), "log", "--log", str(tmp_path / "heating.csv"), "--tolerance-s", "1")
+    assert "of 10 frames told" in told and (place / "front_against_temperature_C.png").is_file()
     run("export", str(place), "--to", "csv", "-o", str(tmp_path / "tables"))
-    assert {"fronts.csv", "events.csv"} <= {file.name for file in (tmp_path / "tables").iterdir()}
+    assert {"fronts.csv", "events.csv", "log.csv"} <= {file.name for file in (tmp_path / "tables").iterdir()}
 
 
 def test_regions_are_tracked_and_told(tmp_path: Path, labelled: Path) -> None:

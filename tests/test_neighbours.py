@@ -14,7 +14,7 @@ from emreel.fit import fit_model
 from emreel.model import Model
 from emreel.movie import make_movie
 from emreel.recipe import DescriptorStep, Recipe, RefineStep, SampleStep
-from emreel.refine import Potts
+from emreel.refine import Novelty, Potts
 from emreel.synthetic import Scene, make_scene
 
 SAMPLE = SampleStep(frames=6, points=12_000)
@@ -25,8 +25,10 @@ def test_tiles_equal_the_whole_frame(front_movie: xr.DataArray, front_model: Mod
     assert front_model.potts is not None
     report = front_model.report(frame)
     # a short reach, so that tiles end inside the frame
-    model = replace(front_model, potts=Potts(coupling=6.0, sigma_points=0.6, steps=2))
-    assert model.reach == model.descriptor.halo + 2 + 4 * model.stride
+    short = replace(front_model, potts=Potts(coupling=6.0, sigma_points=0.6, steps=2), steady=None, novelty=None)
+    assert short.reach == short.descriptor.halo + 2 + 4 * short.stride
+    model = replace(short, novelty=Novelty(size_points=3, threshold=0.1))
+    assert model.reach == short.reach
     for one in (front_model, model):
         whole = one.label_frame(frame, report)
         for tile in (Tile(0, 64, 0, 72), Tile(64, 128, 72, 144), Tile(60, 68, 68, 76)):

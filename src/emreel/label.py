@@ -117,8 +117,8 @@ def label_movie(
         if not is_result(path):
             _create(path, parsed, model, identity, known, with_membership)
         ledger = open_ledger(path, lock, identity=identity)
-        drift = _surveyed(parsed, model, path, progress)
-        failed = _label_missing(parsed, model, Path(path), ledger, drift, progress, stop_on_error)
+        found = _surveyed(parsed, model, path, progress)
+        failed = _label_missing(parsed, model, Path(path), ledger, found, progress, stop_on_error)
         write_frame_tables(path)
         write_quarantine(path, failed)
     return open_result(path)
@@ -292,15 +292,21 @@ def frame_row(frame: int, report: FrameReport, model: Model, label: npt.NDArray[
     }
 
 
-def _surveyed(
-    movie: xr.DataArray, model: Model, path: str | os.PathLike[str], progress: Progress
-) -> npt.NDArray[np.float64] | None:
-    """Where the specimen stands in every frame, shape (time, 2), px; None for a model that does not survey.
+@dataclass(frozen=True, eq=False)
+class _Surveyed:
+    """drift_yx_px : where the specimen stands in every frame, shape (time, 2), px. unread : frames nobody can read."""
+
+    drift_yx_px: npt.NDArray[np.float64] | None = None
+    unread: frozenset[int] = frozenset()
+
+
+def _surveyed(movie: xr.DataArray, model: Model, path: str | os.PathLike[str], progress: Progress) -> _Surveyed:
+    """What labelling needs to know of frames beforehand; nothing for a model that does not survey.
 
     What is found is a table of the result, written when it is whole: a run that goes on reads it back.
     """
     if not model.survey:
-        return None
+        return _Surveyed()
     n_frames = movie.sizes["time"]
     table = read_survey(path, n_frames)
     if table is None:
@@ -311,7 +317,8 @@ def _surveyed(
         odd = [f"{n} {status}" for status, n in table["status"].value_counts().items() if status != "good"]
         if odd:
             progress(Note(f"of {n_frames} frames {', '.join(odd)}: see the table 'quality'"))
-    return drift_of(table)
+    unread = np.flatnonzero(table["status"] == "unreadable")
+    return _Surveyed(drift_of(table), frozenset(unread.tolist()))
 
 
 def _label_missing(
@@ -319,7 +326,7 @@ def _label_missing(
     model: Model,
     path: Path,
     ledger: Ledger,
-    drift_yx_px: npt.NDArray[np.float64] | None,
+    found: _Surveyed,
     progress: Progress,
     stop_on_error: bool,
 ) -> dict[Block, str]:
@@ -354,7 +361,7 @@ def _label_missing(
 
     shape_yx = layout.shape_tyx[1:]
     locate: Callable[[_Job], engine.Region] = partial(_Job.region, reach_px=model.reach, shape_yx=shape_yx)
-    for jobs in _plan_jobs(movie, model, layout, missing, drift_yx_px):
+    for jobs in _plan_jobs(movie, model, layout, missing, found):
         work = _LabelBlock(_model_before(jobs[0].block, model, ledger), layout, str(path.resolve()))
         engine.run_regions(movie, jobs, locate, work, record, None if stops else quarantine)
     return failed
@@ -372,19 +379,20 @@ def _plan_jobs(
     model: Model,
     layout: Layout,
     missing: Sequence[Block],
-    drift_yx_px: npt.NDArray[np.float64] | None,
+    surveyed: _Surveyed,
 ) -> Iterator[list[_Job]]:
     """What may be labelled at once.
 
     Whole frames are measured in their own task; frames in tiles are measured ahead, a few blocks at a time. A model
     that follows the movie needs each block to be done before the next.
     """
-    around = partial(_frames_around, lag=model.lag, n_frames=layout.shape_tyx[0])
+    around = partial(_frames_around, lag=model.lag, n_frames=layout.shape_tyx[0], unread=surveyed.unread)
+    drift = surveyed.drift_yx_px
 
     def job(block: Block, reports: Mapping[int, FrameReport] | None = None) -> _Job:
         frames = around(block)
         found = None if reports is None else tuple(reports[frame] for frame in range(*frames))
-        return _Job(block, frames, found, None if drift_yx_px is None else drift_yx_px[slice(*frames)])
+        return _Job(block, frames, found, None if drift is None else drift[slice(*frames)])
 
     if model.follow != "none":
         yield from ([job(block)] for block in missing)
@@ -403,8 +411,14 @@ def _plan_jobs(
         yield [job(block, reports) for blocks in ahead for block in blocks]
 
 
-def _frames_around(block: Block, lag: int, n_frames: int) -> tuple[int, int]:
-    return max(block.frames[0] - lag, 0), min(block.frames[1] + lag, n_frames)
+def _frames_around(block: Block, lag: int, n_frames: int, unread: frozenset[int]) -> tuple[int, int]:
+    """The block's frames and those around that their labels depend on, up to one that cannot be read."""
+    first, end = block.frames
+    while first > max(block.frames[0] - lag, 0) and first - 1 not in unread:
+        first -= 1
+    while end < min(block.frames[1] + lag, n_frames) and end not in unread:
+        end += 1
+    return first, end
 
 
 def _create(

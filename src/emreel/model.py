@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from dataclasses import field as entry_of
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,10 @@ from emreel.polycrystal import GrainFollower
 from emreel.prepare import FrameReport, FrameSums, Prepare
 from emreel.provenance import Provenance, digest_of
 from emreel.reduce import project_rows
-from emreel.refine import Potts, Steady, upsample_scores
+from emreel.refine import Novelty, Potts, Steady, upsample_scores
 from emreel.refine.steady import LARGEST_SHIFT_PX, REST_PX
+
+Part = TypeVar("Part")
 
 SCHEMA = "emreel-model/2"
 INVALID, UNKNOWN = 254, 255
@@ -35,7 +37,8 @@ MOST_CLASSES = 253
 PIXEL_SIZE_TOLERANCE = 0.01
 
 #: Colours that stay apart for colour-blind readers (Okabe and Ito 2008, then Tol 2021), none of them grey.
-_COLORS = (
+#: Colours of the classes, in their order.
+LABEL_COLORS = (
     *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"),
     *("#332288", "#44aa99", "#117733", "#ddcc77", "#cc6677", "#882255", "#aa4499"),
 )
@@ -91,6 +94,7 @@ class Model:
     centers : shape (class, component), in canonical order, least ordered first.
     scatter : pooled variance of a class around its centre, one number for every direction.
     unknown_sq_distance : shape (class,); a grid point farther than this from its centre fits no class.
+    novelty : by which regions that lie nearer, but all over too far, fit no class either; None for not at all.
     counts : shape (class,), sample points that each class had at fit time.
     field : how the classes' intensities bend over frames of the fit's shape; None for not at all.
     potts : how neighbours on the grid pull at each other's labels; None for not at all.
@@ -113,6 +117,7 @@ class Model:
     field: IntensityField | None = None
     potts: Potts | None = None
     temperature: float = 1.0
+    novelty: Novelty | None = None
     upsample: str = "linear"
     steady: Steady | None = None
     survey: bool = True
@@ -127,7 +132,7 @@ class Model:
         if not self.label_names:
             object.__setattr__(self, "label_names", tuple(f"phase {i + 1}" for i in range(self.n_clusters)))
         if not self.label_colors:
-            colors = tuple(_COLORS[i % len(_COLORS)] for i in range(self.n_clusters))
+            colors = tuple(LABEL_COLORS[i % len(LABEL_COLORS)] for i in range(self.n_clusters))
             object.__setattr__(self, "label_colors", colors)
         for array in self._arrays().values():
             array.setflags(write=False)
@@ -144,10 +149,10 @@ class Model:
     def reach(self) -> int:
         """Context that labelling needs around a tile, px.
 
-        The halo, the neighbours that pull at a label, where the specimen's drift may lead within a window of time, the
-        next grid point for upsampling, and the neighbours by which hot pixels are told.
+        The halo, the neighbours that pull at a label, where the specimen's drift may lead within a window of time, or
+        the regions of a new phase, the next grid point for upsampling, and the neighbours by which hot pixels are told.
         """
-        return self.descriptor.halo + self._potts_reach_px + self._drift_reach_px + 2
+        return self.descriptor.halo + self._potts_reach_px + self._more_reach_px + 2
 
     @property
     def lag(self) -> int:
@@ -155,8 +160,11 @@ class Model:
         return 0 if self.steady is None else self.steady.lag
 
     @property
-    def _drift_reach_px(self) -> int:
-        return 0 if self.steady is None else grid_length(int(LARGEST_SHIFT_PX), self.stride) * self.stride
+    def _more_reach_px(self) -> int:
+        """Beyond the neighbours' reach: where the drift leads, or what a new phase is told by."""
+        drift = 0 if self.steady is None else grid_length(int(LARGEST_SHIFT_PX), self.stride) * self.stride
+        plateau = 0 if self.novelty is None else self.novelty.reach_points * self.stride
+        return max(drift, plateau - self._potts_reach_px)
 
     @property
     def _potts_reach_px(self) -> int:
@@ -180,6 +188,11 @@ class Model:
         """
         whole = Tile(0, prepared.shape[0], 0, prepared.shape[1])
         return self._scores(prepared, valid, whole, prepared.shape)
+
+    def far_of(self, prepared: Frame, valid: Mask) -> npt.NDArray[np.float32]:
+        """Squared distances to the nearest class over what is unknown, shape (y_grid, x_grid), as `scores_of`."""
+        whole = Tile(0, prepared.shape[0], 0, prepared.shape[1])
+        return self._scores_alone(prepared, valid, whole, whole, prepared.shape)[1]
 
     def report(self, frame: npt.NDArray[Any]) -> FrameReport:
         """What there is to say of a frame as recorded, shape (y, x): mean, status, dead lines."""
@@ -212,8 +225,9 @@ class Model:
         if not report.usable:
             return FrameEvidence(None, None, None, shown)
         features = self._features_of_whole(prepared, valid, have, tile, shape_yx)
-        around = self._around(tile, shape_yx, self._drift_reach_px)
+        around = self._around(tile, shape_yx, self._more_reach_px)
         scores, far = self._scores_alone(prepared, valid, have, around, shape_yx, features)
+        far = far if self.novelty is None else self.novelty(far)
         far = far[self._points_of(self._around(tile, shape_yx, -self._potts_reach_px), around)]
         return FrameEvidence(scores, far, _deep_inside(~valid, self._invalid_depth, have, tile), shown, features)
 
@@ -399,7 +413,7 @@ class Model:
         """
         now = window[at].scores
         assert now is not None
-        inside = self._points_of(self._around(tile, shape_yx), self._around(tile, shape_yx, self._drift_reach_px))
+        inside = self._points_of(self._around(tile, shape_yx), self._around(tile, shape_yx, self._more_reach_px))
         if self.steady is None:
             return np.ascontiguousarray(now[inside]), 1.0
         apart = np.zeros((len(window), 2)) if drift_yx_px is None else drift_yx_px - drift_yx_px[at]
@@ -510,6 +524,8 @@ class Model:
         }
         if not self.survey:
             described["survey"] = False
+        if self.novelty is not None:
+            described["refine"]["novelty"] = asdict(self.novelty)
         if self.grains is not None:
             described["grains"] = asdict(self.grains) | {"weights": list(self.grains.weights)}
         described["prepare"]["display_range"] = list(self.prepare.display_range)
@@ -538,16 +554,22 @@ class Model:
             field=_field_of(head["field"], arrays),
             upsample=str(head["refine"]["upsample"]),
             temperature=float(head["refine"]["temperature"]),
-            potts=None if head["refine"]["potts"] is None else Potts(**head["refine"]["potts"]),
+            potts=_built(Potts, head["refine"]["potts"]),
+            novelty=_built(Novelty, head["refine"].get("novelty")),
             survey=bool(head.get("survey", True)),
-            steady=None if head["time"].get("steady") is None else Steady(**head["time"]["steady"]),
+            steady=_built(Steady, head["time"].get("steady")),
             follow=str(head["time"]["follow"]),
-            grains=None if head.get("grains") is None else GrainFollower(**head["grains"]),
+            grains=_built(GrainFollower, head.get("grains")),
             pixel_size_nm=head["pixel_size_nm"],
             label_names=tuple(label["name"] for label in head["labels"]),
             label_colors=tuple(label["color"] for label in head["labels"]),
             provenance=Provenance.from_dict(head["provenance"]),
         )
+
+
+def _built(kind: Callable[..., Part], described: Mapping[str, Any] | None) -> Part | None:
+    """A part of a model from its plain values, where it has one."""
+    return None if described is None else kind(**described)
 
 
 def _field_of(described: Mapping[str, Any] | None, arrays: Mapping[str, npt.NDArray[Any]]) -> IntensityField | None:

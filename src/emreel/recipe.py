@@ -78,7 +78,8 @@ class RefineStep:
     other's labels (`emreel.refine.Potts`) with ``coupling``, the log odds where all agree, over ``reach_periods``, the
     Gaussian's sigma in lattice periods; left out: with lattice, not with the published methods.
     ``temperature`` : log posteriors are divided by it, so that memberships are as sure as they are right; left out:
-    learned from the edges of the movie's own labels (`emreel.refine.EdgeMargins`).
+    learned from the edges of the movie's own labels (`emreel.refine.EdgeMargins`). ``novelty`` : regions of a phase
+    that the fit never saw are unknown, even where they lie near a class (`emreel.refine.Novelty`).
     """
 
     upsample: Literal["linear", "nearest"] = "linear"
@@ -86,6 +87,7 @@ class RefineStep:
     coupling: float = 4.0
     reach_periods: float = 1.0
     temperature: float | None = None
+    novelty: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -277,6 +279,8 @@ def _check(recipe: Recipe) -> None:
     _one_of("[grains] find", recipe.grains.find, ("auto", "always", "never"))
     _one_of("[time] follow", recipe.time.follow, ("none", "step"))
     _check_steady(recipe.time)
+    if not isinstance(recipe.refine.novelty, bool):
+        raise RecipeError(f"[refine] novelty is true or false, got {recipe.refine.novelty!r}.")
     if recipe.cluster.separate not in (None, True, False):
         raise RecipeError(f"[cluster] separate is true or false, got {recipe.cluster.separate!r}.")
     if not isinstance(recipe.cluster.intensity_field, bool):

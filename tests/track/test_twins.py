@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emreel.orientation import Fringe
+from emreel.orientation import Fringe, angle_between
 from emreel.result import Result
 from emreel.synthetic import make_scene
 from emreel.track.errors import TrackError
 from emreel.track.lamella import does_cross, measure_lamella
 from emreel.track.lattices import compare_lattices, family_range, spacing_range, turn_between
+from emreel.track.regions import track_regions
 from emreel.track.twins import COLUMNS, track_twins
 
 MakeResult = Callable[..., Result]
@@ -117,3 +118,21 @@ def test_what_shows_no_twins_is_refused(make_result: MakeResult) -> None:
     with pytest.raises(TrackError, match="no two labels are twins"):
         track_twins(result, spacings_px=(4, 9))
     assert spacing_range(result, (4, 9)) == (4.0, 9.0)
+
+
+def test_regions_of_a_decahedron_have_their_orientations(make_result: MakeResult) -> None:
+    scene = make_scene("decahedron", shape_yx=(256, 256), n_frames=20, seed=5)
+    frames = [0, 3]
+    result = labelled(make_result, scene, frames)
+    spacings = (4.0, 1.3 * scene.column_distance_px)
+    table = track_regions(result, orientations=True, spacings_px=spacings)
+    twins = table[table["label"] > 1]
+    assert len(twins) == 10
+    truth = np.array(
+        [scene.twin_angle_deg(int(k) - 1, frames[t]) for t, k in zip(twins["frame"], twins["label"], strict=True)]
+    )
+    off = angle_between(twins["orientation_deg"].to_numpy(), truth, 2)
+    assert np.abs(angle_between(off, 90, 2)).max() < 1.0  # {111} halves the angle beside [110], not beside [001]
+    touching = result.table("boundaries")
+    between = touching[(touching["region"] > 1) & (touching["length_px"] > 20)]
+    assert between["misorientation_deg"].to_numpy() == pytest.approx(72, abs=1.0)

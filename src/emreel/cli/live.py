@@ -16,6 +16,7 @@ from emreel.cli.options import (
     CommandError,
     DatasetOption,
     PixelOption,
+    RecipeOption,
     ResultArgument,
     ResultOption,
     TimeOption,
@@ -43,8 +44,12 @@ FirstOption = Annotated[int | None, typer.Option("--first", help="Number in the 
 @app.command()
 def watch(
     source: SourceArgument,
-    model: Annotated[Path, typer.Option("--model", help="A saved model.", show_default=False)],
     output: ResultOption,
+    model: Annotated[
+        Path | None,
+        typer.Option("--model", help="A saved model; left out, one is fitted on the first frames, and then refined."),
+    ] = None,
+    recipe: RecipeOption = None,
     idle_s: Annotated[
         float | None, typer.Option("--idle-s", min=0.0, help="End after so many seconds without a new frame.")
     ] = None,
@@ -63,13 +68,19 @@ def watch(
 ) -> None:
     """Label a movie while it is being taken, frame by frame as they come. On an unfinished result, go on there.
 
+    Without a model the first frames make one, and later ones better ones while the labelling goes on: a phase that
+    comes late gets a label of its own, and the others keep theirs.
+
     Example: `emreel watch /data/run7 --model model.zarr -o run7 --idle-s 60`
     """
     from emreel.model import Model
-    from emreel.stream import Policy, Watching
+    from emreel.recipe import Recipe
+    from emreel.stream import Fitting, Policy, Watching
     from emreel.stream import watch as watch_source
 
-    loaded = Model.load(model)
+    if model is not None and recipe is not None:
+        raise CommandError("--recipe is for a model that is still to be fitted. Give --model or --recipe.")
+    chosen = Model.load(model) if model is not None else Fitting(recipe=Recipe.load(recipe) if recipe else Recipe())
     options = {
         "pixel_size_nm": pixel_size_nm,
         "frame_time_s": frame_time_s,
@@ -88,7 +99,7 @@ def watch(
     with show_progress() as progress:
         result = watch_source(
             open_given(source, given),
-            loaded,
+            chosen,
             output,
             how=how,
             on_event=_teller(progress),
@@ -100,6 +111,8 @@ def watch(
         f"{output}: {status['n_labelled']} frames labelled, {status['n_late']} late, {status['n_twice']} twice, "
         f"{status['n_dropped']} dropped, {status['n_skipped']} skipped, {len(result.missing_blocks)} missing"
     )
+    for version in status.get("versions", ()):
+        out(f"model version {version['version']} from frame {version['from_frame']}: labels {version['labels']}")
 
 
 @app.command()

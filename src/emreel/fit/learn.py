@@ -22,7 +22,8 @@ from emreel.fit.sample import Rows, Sample
 from emreel.model import Model
 from emreel.provenance import Provenance, canonical_json, describe_movie, movie_digest
 from emreel.recipe import Recipe
-from emreel.refine import EdgeMargins, Potts
+from emreel.refine import EdgeMargins, Novelty, Plateaus, Potts
+from emreel.refine.novelty import plateau_points
 
 #: Classes whose order differs by less than this share of the largest are told apart by intensity.
 ORDER_STEP = 0.1
@@ -71,6 +72,7 @@ def learn_model(evidence: Evidence, init: npt.ArrayLike | None = None, ruler: La
         ),
     )
     model = replace(model, temperature=_temperature_of(model, recipe, sample, ruler))
+    model = replace(model, novelty=_novelty_of(model, recipe, sample, ruler))
     return replace(model, steady=learn_steady(model, recipe, sample))
 
 
@@ -93,6 +95,13 @@ def _temperature_of(model: Model, recipe: Recipe, sample: Sample, ruler: Lattice
     return sample.fold(partial(_edge_margins_of, model)).temperature(period_px, model.stride)
 
 
+def _novelty_of(model: Model, recipe: Recipe, sample: Sample, ruler: Lattice | None) -> Novelty | None:
+    if not recipe.refine.novelty or recipe.time.follow != "none":
+        return None
+    size = plateau_points(PLAIN_PERIOD_PX if ruler is None else ruler.period_px, model.stride)
+    return sample.fold(partial(_plateaus_of, model, size)).novelty(size)
+
+
 def _canonical_order(
     centers: npt.NDArray[np.float64], rows: npt.NDArray[np.float32], extra: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.int64]:
@@ -108,6 +117,10 @@ def _canonical_order(
 
 def _edge_margins_of(model: Model, frame: Frame, valid: Mask) -> EdgeMargins:
     return EdgeMargins.of(model.scores_of(frame, valid), valid[:: model.stride, :: model.stride])
+
+
+def _plateaus_of(model: Model, size: int, frame: Frame, valid: Mask) -> Plateaus:
+    return Plateaus.of(model.far_of(frame, valid), valid[:: model.stride, :: model.stride], size)
 
 
 def _flatten_part(part: Rows, field: IntensityField, centers: Centers) -> Rows:

@@ -16,7 +16,7 @@ from emreel.descriptors.geometry import Tile, grid_length
 from emreel.prepare.background import Background, block_px, learn_background
 from emreel.prepare.flicker import BlockSums
 from emreel.prepare.quality import FrameReport, FrameSums
-from emreel.prepare.survey import FrameRow, Glance, GlanceSums, Survey, judge_rows, repair_band
+from emreel.prepare.survey import FrameRow, Glance, GlanceSums, Survey, judge_rows, repair_band, unread_row
 
 #: Pixels of the bands of whole rows in which large frames are measured.
 BAND_PIXELS = 2**22
@@ -44,7 +44,7 @@ def survey_movie(
     movie : dims (time, y, x). survey : what is measured; its ``reference_mean``, when None, is learned from a few
     frames spread over the movie. on_done : told how many frames are done, now and then. Frames are looked at in
     parallel, on the active scheduler, `FRAMES_AT_ONCE` at a time; the rows are the same for any scheduler, and the
-    same as those of `survey_frames`.
+    same as those of `survey_frames`. A frame that cannot be read is "unreadable".
 
     >>> import numpy as np
     >>> from emreel.movie import make_movie
@@ -57,11 +57,14 @@ def survey_movie(
     n_frames, shape_yx = movie.sizes["time"], (movie.sizes["y"], movie.sizes["x"])
     if survey.reference_mean is None:
         survey = replace(survey, reference_mean=_ordinary_mean(movie))
-    state, rows = None, []
+    state, rows = None, list[FrameRow]()
     for start in range(0, n_frames, FRAMES_AT_ONCE):
         indices = range(start, min(start + FRAMES_AT_ONCE, n_frames))
         for index, glance in zip(indices, _glances(movie, survey, indices), strict=True):
-            state, row = survey.step(state, index, glance, survey.bin_px(shape_yx))
+            if isinstance(glance, str):
+                row = unread_row(index, "unreadable", glance)
+            else:
+                state, row = survey.step(state, index, glance, survey.bin_px(shape_yx))
             rows.append(row)
         on_done(len(rows))
     return judge_rows(rows)
@@ -98,32 +101,28 @@ def _ordinary_mean(movie: xr.DataArray) -> float | None:
     return float(np.median(means)) if means else None
 
 
-def _glances(movie: xr.DataArray, survey: Survey, frames: Sequence[int]) -> Iterator[Glance]:
+def _glances(movie: xr.DataArray, survey: Survey, frames: Sequence[int]) -> Iterator[Glance | str]:
+    """Of each frame; or why it cannot be read."""
     shape_yx = (movie.sizes["y"], movie.sizes["x"])
     unit = survey.band_rows(shape_yx)
     bands = [band for frame in frames for band in _bands(frame, *shape_yx, unit)]
-    if len(bands) == len(frames):
-        yield from engine.map_regions(movie, bands, _itself, _GlanceAt(survey, shape_yx))
-        return
-    for frame in frames:
-        of_frame = [band for band in bands if band.t0 == frame]
-        yield survey.finish(engine.fold_regions(movie, of_frame, _itself, _SumBand(survey, shape_yx)))
+    sums: dict[engine.Region, GlanceSums] = {}
+    faults: dict[int, str] = {}
 
+    def set_aside(band: engine.Region, error: BaseException) -> None:
+        faults[band.t0] = " ".join(str(error).split()) or type(error).__name__
 
-@dataclass(frozen=True)
-class _GlanceAt:
-    """The task of a frame that fits one band."""
-
-    survey: Survey
-    shape_yx: tuple[int, int]
-
-    def __call__(self, pixels: npt.NDArray[Any], region: Any) -> Glance:
-        return self.survey.glance(pixels[0])
+    engine.run_regions(movie, bands, _itself, _SumBand(survey, shape_yx), sums.__setitem__, set_aside)
+    for frame, group in groupby(bands, key=lambda band: band.t0):
+        if frame in faults:
+            yield faults[frame]
+        else:
+            yield survey.finish(engine.add_in_order([sums[band] for band in group]))
 
 
 @dataclass(frozen=True)
 class _SumBand:
-    """The task of one band of a large frame."""
+    """The task of one band of a frame."""
 
     survey: Survey
     shape_yx: tuple[int, int]

@@ -214,6 +214,27 @@ def survey_frames(survey: Survey, frames: Iterable[npt.NDArray[Any]]) -> list[Fr
     return judge_rows(rows)
 
 
+def unread_row(frame: int, status: str, reason: str) -> FrameRow:
+    """The row of a frame whose counts nobody has seen."""
+    unknown = float("nan")
+    return FrameRow(
+        frame=frame,
+        status=status,
+        reason=reason,
+        mean=unknown,
+        gain=unknown,
+        gain_note="",
+        gain_agreement=0.0,
+        detail=Detail(0.0, 0.0),
+        drift_y_px=unknown,
+        drift_x_px=unknown,
+        drift_ok=False,
+        drift_sigma_px=unknown,
+        drift_agreement=0.0,
+        signature=0,
+    )
+
+
 def judge_rows(rows: Sequence[FrameRow]) -> list[FrameRow]:
     """The rows with blurred frames marked, which show from their neighbours in time."""
     blurred = find_blurred([row.detail for row in rows], [row.status == "good" for row in rows])

@@ -2,8 +2,19 @@
 
 from emreel.refine.calibration import EdgeMargins
 from emreel.refine.errors import RefineError
+from emreel.refine.novelty import Novelty, Plateaus
 from emreel.refine.potts import Potts
 from emreel.refine.steady import Steady
 from emreel.refine.upsampling import MAX_CLASSES, UNKNOWN, upsample_scores
 
-__all__ = ["MAX_CLASSES", "UNKNOWN", "EdgeMargins", "Potts", "RefineError", "Steady", "upsample_scores"]
+__all__ = [
+    "MAX_CLASSES",
+    "UNKNOWN",
+    "EdgeMargins",
+    "Novelty",
+    "Plateaus",
+    "Potts",
+    "RefineError",
+    "Steady",
+    "upsample_scores",
+]

@@ -2,6 +2,7 @@
 
 from emreel.stream.errors import StreamError
 from emreel.stream.events import ClassPresence, Event, LabelledFrame, Listener, NewPhase, read_events
+from emreel.stream.fitting import Fitting
 from emreel.stream.folder import FolderSource
 from emreel.stream.growing import GrowingFile, GrowingZarr
 from emreel.stream.lanes import Policy
@@ -14,6 +15,7 @@ __all__ = [
     "Arrival",
     "ClassPresence",
     "Event",
+    "Fitting",
     "FolderSource",
     "FrameSource",
     "GrowingFile",

@@ -22,6 +22,15 @@ POLL_S = 0.005
 
 
 @dataclass(frozen=True)
+class Classes:
+    """What a result's labels are where no single model says it: their source; names and colours (#rrggbb) from 1 on."""
+
+    digest: str
+    label_names: tuple[str, ...]
+    label_colors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Beginning:
     """What the first frame told: frames that have come, pixels that are read already, the dtype of all."""
 
@@ -34,6 +43,7 @@ class Beginning:
 def begin_result(
     source: FrameSource,
     model: Model,
+    classes: Model | Classes,
     path: Path,
     *,
     with_membership: bool,
@@ -43,7 +53,7 @@ def begin_result(
     provenance: Mapping[str, Any],
     progress: Progress,
 ) -> Beginning:
-    """Find the result of this source, or wait for its first frame and create it.
+    """Find the result of this source, or wait for its first frame and create it, with ``model`` as its model.zarr.
 
     Raises
     ------
@@ -54,13 +64,13 @@ def begin_result(
         if not any_pixel_size:
             model.check_pixel_size(source.pixel_size_nm)
 
-    identity = {"source": source.name, "model": model.digest, "membership": with_membership}
+    identity = {"source": source.name, "model": classes.digest, "membership": with_membership}
     if is_result(path):
         check()
         return Beginning(identity, (), {}, str(read_facts(path)["provenance"].get("movie", {}).get("dtype")))
-    arrivals = _wait_for_first(source, idle_s, progress)
+    arrivals = wait_for_first(source, idle_s, progress)
     first = next(arrival for arrival in arrivals if not arrival.fault)
-    frame = _read_first(source, first.index, patience_s)
+    frame = read_first(source, first.index, patience_s)
     check()
     model.save(path / "model.zarr")
     create_store(
@@ -68,14 +78,14 @@ def begin_result(
         plan_growing_layout(
             (frame.shape[0], frame.shape[1]),
             model.stride,
-            model.n_clusters,
+            len(classes.label_names),
             with_membership=with_membership,
             with_regions=model.grains is not None,
             with_orientation=model.grains is not None,
         ),
         identity=identity,
-        label_names=model.label_names,
-        label_colors=[tuple(bytes.fromhex(color[1:7])) for color in model.label_colors],
+        label_names=classes.label_names,
+        label_colors=[tuple(bytes.fromhex(color[1:7])) for color in classes.label_colors],
         times_s=None if first.time_s is None else [first.time_s],
         pixel_size_nm=source.pixel_size_nm,
         provenance={
@@ -88,7 +98,7 @@ def begin_result(
     return Beginning(identity, tuple(arrivals), {first.index: frame}, str(frame.dtype))
 
 
-def _wait_for_first(source: FrameSource, idle_s: float | None, progress: Progress) -> list[Arrival]:
+def wait_for_first(source: FrameSource, idle_s: float | None, progress: Progress) -> list[Arrival]:
     """All arrivals up to the first poll that brings a frame that can be read."""
     started = time.monotonic()
     progress(Note(f"waiting for the first frame of {source.name}"))
@@ -104,7 +114,8 @@ def _wait_for_first(source: FrameSource, idle_s: float | None, progress: Progres
         time.sleep(POLL_S)
 
 
-def _read_first(source: FrameSource, index: int, patience_s: float) -> npt.NDArray[Any]:
+def read_first(source: FrameSource, index: int, patience_s: float) -> npt.NDArray[Any]:
+    """A frame that all others depend on, tried for a while. Raises StreamError."""
     deadline = time.monotonic() + patience_s
     while True:
         try:

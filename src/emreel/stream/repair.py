@@ -8,7 +8,8 @@ from pathlib import Path
 
 from emreel.model import Model
 from emreel.progress import Progress, ignore
-from emreel.result import ResultError, acquire_lock, forget_blocks, read_layout, verify_result
+from emreel.result import ResultError, acquire_lock, forget_blocks, read_facts, read_layout, verify_result
+from emreel.stream.fitting import SOURCE, Fitting
 from emreel.stream.source import FrameSource
 from emreel.stream.watch import Watching, watch
 
@@ -21,6 +22,8 @@ def repair_watched(
     progress: Progress = ignore,
 ) -> int:
     """Find damaged frames and watch the source again, which labels them and what else is missing. Returns how many.
+
+    Where the model was fitted while watching, its last version labels them; their rows in the ledger tell so.
 
     Raises
     ------
@@ -37,7 +40,8 @@ def repair_watched(
             raise ResultError(f"{os.fspath(path)} cannot be mended frame by frame ({beyond[0]}). Watch it anew.")
         damaged = {damage.block for damage in damages if damage.block is not None}
         forget_blocks(path, damaged, lock)
-    model = Model.load(Path(path) / "model.zarr")
+    fitted = read_facts(path)["identity"]["model"] == SOURCE
+    model = Fitting() if fitted else Model.load(Path(path) / "model.zarr")
     how = replace(how, with_membership=layout.with_membership, any_pixel_size=True)
     watch(source, model, path, how=how, progress=progress)
     return len(damaged)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from emreel.prepare.drift import DriftState
 from emreel.prepare.flicker import FlickerState
 from emreel.prepare.sharpness import Detail
-from emreel.prepare.survey import FrameRow, Glance, Survey, SurveyState, judge_rows
+from emreel.prepare.survey import FrameRow, Glance, Survey, SurveyState, judge_rows, unread_row
 from emreel.result import write_survey
 from emreel.result.errors import explain_os_error
 from emreel.result.files import write_all, write_file
@@ -76,7 +76,7 @@ class GrowingSurvey:
         emreel.result.StorageError : the disk is full or refuses.
         """
         if glance is None:
-            row = _blank_row(index, "unreadable", fault)
+            row = unread_row(index, "unreadable", fault)
         elif index <= self._last:
             row = self._rows[index] if index in self._rows else _late_row(self._survey.step(None, index, glance)[1])
         else:
@@ -110,7 +110,7 @@ class GrowingSurvey:
 
     def write_table(self, n_frames: int) -> None:
         """The table ``survey`` of the result, as a batch writes it. Raises StorageError."""
-        rows = [self._rows.get(frame, _blank_row(frame, MISSING, "")) for frame in range(n_frames)]
+        rows = [self._rows.get(frame, unread_row(frame, MISSING, "")) for frame in range(n_frames)]
         write_survey(self._path, judge_rows(rows))
 
     @property
@@ -131,27 +131,6 @@ class GrowingSurvey:
 
 
 # ------------------------------------------------------------------------------------------------ rows
-
-
-def _blank_row(frame: int, status: str, reason: str) -> FrameRow:
-    """The row of a frame of which nothing is known."""
-    unknown = float("nan")
-    return FrameRow(
-        frame=frame,
-        status=status,
-        reason=reason,
-        mean=unknown,
-        gain=unknown,
-        gain_note="",
-        gain_agreement=0.0,
-        detail=Detail(0.0, 0.0),
-        drift_y_px=unknown,
-        drift_x_px=unknown,
-        drift_ok=False,
-        drift_sigma_px=unknown,
-        drift_agreement=0.0,
-        signature=0,
-    )
 
 
 def _late_row(row: FrameRow) -> FrameRow:

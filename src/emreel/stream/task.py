@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from emreel.descriptors.geometry import Tile
 from emreel.label import frame_row
-from emreel.model import FrameLabels
+from emreel.model import FrameLabels, Model
 from emreel.polycrystal import GrainState
 from emreel.prepare.survey import FrameRow
 from emreel.result import GrowingStore, Record, count_labels
@@ -18,6 +19,9 @@ from emreel.stream.looking import Looked
 from emreel.stream.source import Arrival
 from emreel.stream.window import InTime
 from emreel.track.polycrystal import follow_frame
+
+#: What a model says of a frame in labels of the result, and the number of the model's version.
+Renumber = Callable[[Model, FrameLabels], tuple[FrameLabels, int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +39,12 @@ class LabelFrame:
     """``label(frame, drift_yx_px, found, grains)``. Raises StorageError where the disk refuses.
 
     drift_yx_px : where the specimen stands in the frames of the window, shape (frame, 2), px, or None: not measured.
-    found : the survey's row of the frame. grains : of a polycrystal, as the frame before has left them.
+    found : the survey's row of the frame. renumber : of a model that is one of several versions; its row tells which.
+    grains : of a polycrystal, as the frame before has left them.
     """
 
     store: GrowingStore
+    renumber: Renumber | None = None
 
     def __call__(
         self,
@@ -51,7 +57,11 @@ class LabelFrame:
         height, width = layout.shape_tyx[1:]
         whole = Tile(0, height, 0, width)
         labels = model.label_window(now.window, now.at, whole, whole.shape, drift_yx_px)
-        row = _row_of(frame, labels, found)
+        version = {}
+        if self.renumber is not None:
+            labels, number = self.renumber(model, labels)
+            version = {"version": number}
+        row = _row_of(frame, labels, found) | version
         more: dict[str, npt.NDArray[Any]] = {}
         if model.grains is not None:
             grains, labels, row = follow_frame(model, labels, grains, row)

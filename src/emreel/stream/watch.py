@@ -37,9 +37,10 @@ from emreel.result import (
     remove_partials,
     write_frame_tables,
 )
-from emreel.stream.beginning import POLL_S, Beginning, begin_result
+from emreel.stream.beginning import POLL_S, Beginning, Classes, begin_result
 from emreel.stream.errors import StreamError
 from emreel.stream.events import ClassPresence, Event, Listener, NewPhase
+from emreel.stream.fitting import Fitting, FittingSource, begin_fit
 from emreel.stream.lanes import Lanes, Policy
 from emreel.stream.looking import Look, Looked
 from emreel.stream.source import Arrival, FrameSource, Losing, Resumable
@@ -47,6 +48,7 @@ from emreel.stream.surveying import GrowingSurvey
 from emreel.stream.task import DoneFrame, LabelFrame
 from emreel.stream.telling import Teller
 from emreel.stream.times import FrameTimes
+from emreel.stream.versions import save_versions
 from emreel.stream.window import InTime, Window
 from emreel.track.polycrystal import last_grains
 
@@ -79,7 +81,7 @@ class Watching:
 
 def watch(
     source: FrameSource,
-    model: Model,
+    model: Model | Fitting,
     path: str | os.PathLike[str],
     *,
     how: Watching | None = None,
@@ -92,6 +94,8 @@ def watch(
 
     Parameters
     ----------
+    model : a fitted one; or a `Fitting`, and the first frames make one, which later frames refine. Labels keep their
+        meaning; the ledger's rows tell the version that gave them, ``facts["stream"]["versions"]`` where each began.
     listeners : look at frames in their order and tell events; `default_listeners` when left out.
     on_event : called with each event at once, in this thread; what it raises ends the watching.
     provenance : plain JSON kept with the result.
@@ -107,14 +111,19 @@ def watch(
     emreel.result.ResultError, LockError, StorageError : as `emreel.label_movie`.
     """
     how = how or Watching()
-    _check(how, model)
-    chosen = default_listeners(model) if listeners is None else listeners
     with acquire_lock(path, break_foreign=how.break_lock) as lock:
         remove_partials(path)
         progress(StageStarted("watch"))
+        fitting = None
+        if isinstance(model, Fitting):
+            source = fitting = begin_fit(source, model, Path(path), how.idle_s, how.patience_s, progress)
+            model = fitting.version.model
+        classes = model if fitting is None else fitting.classes
+        _check(how, model)
         begun = begin_result(
             source,
             model,
+            classes,
             Path(path),
             with_membership=how.with_membership,
             any_pixel_size=how.any_pixel_size,
@@ -124,10 +133,13 @@ def watch(
             progress=progress,
         )
         ledger = open_ledger(path, lock, identity=begun.identity)
+        if fitting is not None:
+            save_versions(path, fitting.versions)
         store = GrowingStore(path)
         survey = GrowingSurvey(path, Survey(reference_mean=model.prepare.reference_mean)) if model.survey else None
+        chosen = default_listeners(classes) if listeners is None else listeners
         teller = Teller(Path(path), store, chosen, on_event, how.patience_s)
-        _Watcher(source, model, how, begun, ledger, store, survey, teller, progress).run()
+        _Watcher(source, model, how, begun, ledger, store, survey, teller, fitting, progress).run()
         if survey is not None:
             survey.write_table(store.layout.shape_tyx[0])
         write_frame_tables(path)
@@ -135,7 +147,7 @@ def watch(
     return open_result(path)
 
 
-def default_listeners(model: Model) -> list[Listener]:
+def default_listeners(model: Model | Classes) -> list[Listener]:
     """A new phase; classes that vanish and appear."""
     return [NewPhase(), ClassPresence(dict(enumerate(model.label_names, start=1)))]
 
@@ -177,13 +189,16 @@ class _Watcher:
         store: GrowingStore,
         survey: GrowingSurvey | None,
         teller: Teller,
+        fitting: FittingSource | None,
         progress: Progress,
     ) -> None:
         self._source, self._model, self._how, self._ledger = source, model, how, ledger
         self._store, self._survey, self._teller, self._progress = store, survey, teller, progress
         glance = None if survey is None else survey.glance
         self._look = Look(source, store.layout, begun.dtype, begun.kept, glance)
-        self._label = LabelFrame(store)
+        self._fitting = fitting
+        self._label = LabelFrame(store, None if fitting is None else fitting.renumber)
+        self._begins: dict[int, int] = {}  # version -> the first frame that it labelled
         self._grains: GrainState | None = None
         self._done_before = frozenset(ledger.done)
         in_order = depends_on_order(model)
@@ -215,12 +230,25 @@ class _Watcher:
                     self._start_labels(pool)
                     self._start_looks(pool)
                     self._collect()
+                    self._take_version()
                     finished = self._is_over and not self._is_busy and not len(self._window)
             self._teller.finish()
         finally:
             if self._survey is not None:
                 self._survey.keep()
             self._show(finished)
+            if self._fitting is not None:
+                self._fitting.close()
+
+    def _take_version(self) -> None:
+        """A better model, if there is one, for the frames that are looked at from now on."""
+        version = None if self._fitting is None else self._fitting.next_version()
+        if self._fitting is None or version is None:
+            return
+        save_versions(self._ledger.path.parent, self._fitting.versions)
+        self._model = version.model
+        labels = ", ".join(map(str, version.labels))
+        self._progress(Note(f"model version {version.number}: {version.model.n_clusters} phases, labels {labels}"))
 
     def _to_see_again(self) -> frozenset[int]:
         """Done frames that frames not done depend on, or that the survey has not got past."""
@@ -243,6 +271,7 @@ class _Watcher:
             row = self._ledger.done[index].rows[0]
             self._note_time(row)
             self._teller.take(row)
+            self._note_version(row)
             if "centers" in row:  # of a model that follows
                 self._model = self._model.with_centers(row["centers"])
         if self._model.grains is not None:
@@ -359,11 +388,19 @@ class _Watcher:
         self._grains = done.grains
         self._note_time(row)
         self._teller.take(row, done.label)
+        self._note_version(row)
+        if self._fitting is not None:
+            self._fitting.note(row)
         self._latencies_s.append(time.monotonic() - self._seen_at.pop(index, time.monotonic()))
 
     def _note_time(self, row: Mapping[str, Any]) -> None:
         if self._times is not None:
             self._times.note(int(row["frame"]), row.get("time_s"))
+
+    def _note_version(self, row: Mapping[str, Any]) -> None:
+        if "version" in row:
+            frame = int(row["frame"])
+            self._begins[row["version"]] = min(frame, self._begins.get(row["version"], frame))
 
     def _show(self, finished: bool) -> None:
         started = time.monotonic()
@@ -385,6 +422,20 @@ class _Watcher:
             "policy": str(self._how.policy),
             "n_labelled": n_done,
             **asdict(self._lanes.counts),
+            **({} if self._fitting is None else {"versions": self._versions(self._fitting)}),
             **(self._source.lost if isinstance(self._source, Losing) else {}),
             **latencies,
         }
+
+    def _versions(self, fitting: FittingSource) -> list[dict[str, Any]]:
+        """Each version that has labelled a frame: its number, first frame, digest, and its classes' labels."""
+        return [
+            {
+                "version": one.number,
+                "from_frame": self._begins[one.number],
+                "model": one.model.digest,
+                "labels": list(one.labels),
+            }
+            for one in fitting.versions
+            if one.number in self._begins
+        ]

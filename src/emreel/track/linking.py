@@ -24,6 +24,7 @@ from emreel.track.source import FIRST_VOID, Labels
 
 Pieces = npt.NDArray[np.int32]  # (y, x): 0 none, 1..n
 Identities = npt.NDArray[np.uint32]
+Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,3 +237,11 @@ def shifted(region: Identities, shift_yx: tuple[int, int]) -> Identities:
         out.append(slice(max(-shift, 0), n + min(-shift, 0)))
     moved[tuple(into)] = region[tuple(out)]
     return moved
+
+
+def largest_piece(mask: Mask) -> Mask:
+    """The largest connected piece of a mask; what is away from it is another crystal, or none."""
+    pieces, n = ndimage.label(mask)
+    if n <= 1:
+        return mask
+    return np.asarray(pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:])))

@@ -15,15 +15,19 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import xarray as xr
 
-from emreel.orientation import angle_between
+from emreel.orientation import Fringe, angle_between, crystal_angles, fringes_of
 from emreel.progress import Progress, StageStarted, StepsDone, ignore
 from emreel.result import RegionWriter, Result, TableWriter, acquire_lock, open_result, write_table
 from emreel.result.tables import REGION_COLUMNS
 from emreel.track.events import Event, add_events
+from emreel.track.lattices import family_range, spacing_range
 from emreel.track.lineage import empty_links
-from emreel.track.linking import Identities, Link, Linked, RegionFinder, RegionLinker
+from emreel.track.linking import Identities, Link, Linked, RegionFinder, RegionLinker, largest_piece
 from emreel.track.measures import border_lengths, measure_regions
+from emreel.track.pairs import sample_frames
+from emreel.track.pictures import Pictures
 from emreel.track.rest import read_drift
 from emreel.track.source import FIRST_VOID, LabelFrames, Labels
 
@@ -37,6 +41,10 @@ def track_regions(
     finder: RegionFinder | None = None,
     least_overlap: float = 0.3,
     gap_frames: int = GAP_FRAMES,
+    orientations: bool = False,
+    fold: int = 2,
+    spacings_px: tuple[float, float] | None = None,
+    movie: xr.DataArray | None = None,
     progress: Progress = ignore,
 ) -> pd.DataFrame:
     """Follow the regions of a result; writes ``labels/regions/region`` and the tables ``regions``, ``boundaries``,
@@ -47,6 +55,9 @@ def track_regions(
     finder : which pieces of a frame are regions, `emreel.track.linking.RegionFinder`.
     least_overlap : share of the smaller of two regions in consecutive frames that relates them.
     gap_frames : for so long a lost region is looked for.
+    orientations : measure the in-plane angle of every region's lattice on its fringes, about 0.2 s a frame (grains of a
+        polycrystal have theirs). fold : of the crystals' in-plane symmetry, even: an angle is told in [0, 360 / fold).
+    spacings_px, movie : as for `emreel.track.twins.track_twins`; of all spacings the family with most power is taken.
 
     Returns
     -------
@@ -72,7 +83,10 @@ def track_regions(
             regions = stack.enter_context(RegionWriter(result.path))
         rows = stack.enter_context(TableWriter(result.path, "regions"))
         borders = stack.enter_context(TableWriter(result.path, "boundaries"))
-        log = _Log(frames, gap_frames, _Orientations.of(result))
+        angles = _Orientations.of(result, fold)
+        if orientations and not result.layout.with_regions:
+            angles = _Measured.of(result, movie, fold, spacings_px)
+        log = _Log(frames, gap_frames, angles)
         progress(StageStarted("regions", frames.n_frames))
         for frame in range(frames.n_frames):
             label = frames.read_label(frame)
@@ -80,6 +94,7 @@ def track_regions(
             if regions is not None:
                 regions.append(np.zeros(label.shape, np.uint32) if linked is None else linked.region)
             if linked is not None:
+                angles.look(frame, linked.region)
                 borders.append(log.borders(frame, linked.region))
                 for table in log.add(frame, label, linked):
                     rows.append(table)
@@ -173,25 +188,56 @@ class _Grains:
         return tuple((name, last + 1) for name, last in sorted(self._last_seen.items()) if last + 1 < n_frames)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _Orientations:
     """In-plane angle of every region and frame, degrees, and the lattice's fold."""
 
-    angle_deg: dict[tuple[int, int], float]
     fold: int
+    angle_deg: dict[tuple[int, int], float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, result: Result) -> _Orientations:
+    def of(cls, result: Result, fold: int) -> _Orientations:
+        """Those that the result's grains have; none for other results."""
         if not result.layout.with_regions:
-            return cls({}, 2)
+            return cls(fold)
         from emreel.model import Model
 
         table = result.table("regions")
         keys = zip(table["frame"].tolist(), table["region"].tolist(), strict=True)
         grains = Model.load(result.path / "model.zarr").grains
-        return cls(
-            dict(zip(keys, table["orientation_deg"].tolist(), strict=True)), 2 if grains is None else grains.fold
+        known = dict(zip(keys, table["orientation_deg"].tolist(), strict=True))
+        return cls(fold if grains is None else grains.fold, known)
+
+    def look(self, frame: int, region: Identities) -> None:
+        """Nothing is measured."""
+
+
+@dataclass(eq=False)
+class _Measured(_Orientations):
+    """Angles that are measured frame by frame; those of earlier frames are forgotten."""
+
+    pictures: Pictures = field(kw_only=True)
+    family_px: tuple[float, float] = field(kw_only=True)
+
+    @classmethod
+    def of(  # type: ignore[override]
+        cls, result: Result, movie: xr.DataArray | None, fold: int, spacings_px: tuple[float, float] | None
+    ) -> _Measured:
+        """The family of fringes is that of most power in some frames' classes."""
+        pictures, frames = Pictures.of(result, movie), LabelFrames.of(result, soft=False)
+        spacings = spacing_range(result, spacings_px)
+        found: list[Fringe] = []
+        for frame in sample_frames(frames.n_frames)[::4]:
+            label, picture = frames.read_label(frame), pictures.read(frame)
+            for k in np.unique(label[(label > 0) & (label < FIRST_VOID)]).tolist():
+                found += fringes_of(picture, largest_piece(label == k), spacings)
+        return cls(fold, pictures=pictures, family_px=family_range(found))
+
+    def look(self, frame: int, region: Identities) -> None:
+        crystals = crystal_angles(
+            self.pictures.read(frame), region, wavelengths_px=self.family_px, fold=self.fold, ignore=(0,)
         )
+        self.angle_deg = {(frame, crystal.label): crystal.angle_deg for crystal in crystals}
 
 
 @dataclass(eq=False)

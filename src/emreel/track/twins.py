@@ -31,6 +31,7 @@ from emreel.track.errors import TrackError
 from emreel.track.events import Event, add_events
 from emreel.track.lamella import Lamella, does_cross, measure_lamella
 from emreel.track.lattices import compare_lattices, spacing_range, turn_between
+from emreel.track.linking import largest_piece
 from emreel.track.pairs import sample_frames
 from emreel.track.pictures import Frame, Pictures
 from emreel.track.presence import presence_events
@@ -190,14 +191,6 @@ def find_twins(view: _View) -> list[TwinPair]:
                 )
             )
     return pairs
-
-
-def largest_piece(mask: Mask) -> Mask:
-    """The largest connected piece of a mask; what is away from it is another crystal, or none."""
-    pieces, n = ndimage.label(mask)
-    if n <= 1:
-        return mask
-    return np.asarray(pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:])))
 
 
 # ------------------------------------------------------------------------------------------------ inside

@@ -18,10 +18,14 @@ _HOMES = {
     "draw_graph": "emreel.view.communities",
     "draw_similarities": "emreel.view.communities",
     "compare_labels": "emreel.view.confusion",
+    "draw_against": "emreel.view.tracks",
     "draw_confusion": "emreel.view.confusion",
+    "draw_fronts": "emreel.view.tracks",
     "draw_orientation": "emreel.view.orientation",
     "draw_overlay": "emreel.view.figures",
     "draw_overview": "emreel.view.overview",
+    "draw_regions": "emreel.view.tracks",
+    "draw_twins": "emreel.view.tracks",
     "export_result": "emreel.view.export",
     "overlay_rgb": "emreel.view.overlay",
     "save_overview": "emreel.view.overview",
@@ -43,6 +47,10 @@ if TYPE_CHECKING:
     from emreel.view.overlay import overlay_rgb as overlay_rgb
     from emreel.view.overview import draw_overview as draw_overview
     from emreel.view.overview import save_overview as save_overview
+    from emreel.view.tracks import draw_against as draw_against
+    from emreel.view.tracks import draw_fronts as draw_fronts
+    from emreel.view.tracks import draw_regions as draw_regions
+    from emreel.view.tracks import draw_twins as draw_twins
 
 __all__ = [*_HOMES]
 
