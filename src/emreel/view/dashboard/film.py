@@ -96,7 +96,7 @@ def _expose(
     progress(StageStarted("export", len(kept)))
     columns: dict[str, list[str]] = {"gray": [], "code": [], "clock": []}
     for number, frame in enumerate(kept, start=1):
-        columns["gray"].append(_encode(frames.gray(frame, window), "JPEG", quality=_JPEG_QUALITY))
+        columns["gray"].append(_encode(frames.gray(frame, window)[0], "JPEG", quality=_JPEG_QUALITY))
         columns["code"].append(_encode(labels.codes(frame, window), "PNG", optimize=True))
         columns["clock"].append(f"<b>{pictures.clock.text(frame)}</b> of {pictures.n_frames} frames")
         progress(StepsDone("export", number, len(kept)))

@@ -14,6 +14,7 @@ from bokeh.events import RangesUpdate, Tap
 from bokeh.layouts import column, row
 from bokeh.models import Checkbox, CustomJS, Div, Select, Slider, TabPanel, Tabs, Toggle
 
+from emreel.movie import EmreelError
 from emreel.result import INVALID, NOT_COMPUTED, UNKNOWN, Result, ResultError, open_result
 from emreel.view.dashboard.charts import Charts
 from emreel.view.dashboard.classes import ClassEditor
@@ -78,7 +79,7 @@ class Page:
         frame = self.frame
         try:
             self.panes.show(frame)
-        except ResultError as error:
+        except EmreelError as error:
             self._say(str(error))
             return
         self._tell(frame)
