@@ -13,7 +13,7 @@ from emreel import label as label_module
 from emreel.descriptors.geometry import pad_frame
 from emreel.fit import fit_model
 from emreel.label import label_movie, label_stream
-from emreel.model import Model
+from emreel.model import SLOW_REACH, Model
 from emreel.movie import make_movie
 from emreel.recipe import DescriptorStep, Recipe, RefineStep, SampleStep, TimeStep
 from emreel.result import acquire_lock, forget_blocks, open_result
@@ -88,3 +88,52 @@ def test_blank_frames_move_nothing(front_movie: xr.DataArray, model: Model, tmp_
 def test_a_saved_model_still_follows(model: Model, tmp_path: Path) -> None:
     model.save(tmp_path / "m.zarr")
     assert Model.load(tmp_path / "m.zarr").follow == "step"
+
+
+# ------------------------------------------------------------------------------------------------- slowly
+
+
+@pytest.fixture(scope="module")
+def fading(front_movie: xr.DataArray) -> np.ndarray:
+    """The same few frames again and again, while something that scatters everywhere builds up."""
+    frames = np.concatenate([front_movie.values[:4]] * 15).astype(np.uint16)
+    rng = np.random.default_rng(1)
+    return frames + rng.poisson(np.linspace(0, 0.4, len(frames))[:, None, None] * frames.mean(), frames.shape)
+
+
+def fitted_on_the_first(frames: np.ndarray, follow: str) -> Model:
+    recipe = Recipe(time=TimeStep(follow=follow, steady=False), sample=SampleStep(frames=4))  # type: ignore[arg-type]
+    return fit_model(make_movie(frames[:4]), recipe.with_clusters(4))
+
+
+def test_slow_following_keeps_labels_right_while_contrast_drifts(fading: np.ndarray) -> None:
+    still, slow = (fitted_on_the_first(fading, follow) for follow in ("none", "slow"))
+    first = [still.label(frame) for frame in fading[:4]]
+    agree = {}
+    for name, model in (("none", still), ("slow", slow)):
+        labels = [found.label for found in label_stream(fading, model)]
+        agree[name] = np.mean([np.mean(label == expected) for label, expected in zip(labels[-4:], first, strict=True)])
+    assert agree["slow"] > agree["none"] + 0.05 and agree["slow"] > 0.85
+
+
+def test_slow_following_is_bounded(fading: np.ndarray) -> None:
+    model = fitted_on_the_first(fading, "slow")
+    reach = SLOW_REACH * np.sqrt(model.unknown_sq_distance)
+    following = model
+    for frame in np.concatenate([fading[20:], fading[20:] * 3 + 400]):
+        before = following
+        following = following.followed(frame)
+        assert np.all(np.linalg.norm(following.centers - model.centers, axis=1) <= reach * (1 + 1e-9))
+        assert np.linalg.norm(following.centers - before.centers) < 0.2 * np.ptp(model.centers)
+    assert not np.array_equal(following.centers, model.centers)
+
+
+def test_slow_following_is_the_same_in_batch_and_after_an_interruption(fading: np.ndarray, tmp_path: Path) -> None:
+    model = fitted_on_the_first(fading, "slow")
+    result = label_movie(make_movie(fading[:12]), model, tmp_path / "r")
+    expected = np.stack([found.label for found in label_stream(fading[:12], model)])
+    np.testing.assert_array_equal(result.label, expected)
+    with acquire_lock(tmp_path / "r") as lock:
+        forget_blocks(tmp_path / "r", {2, 3}, lock)
+    label_movie(make_movie(fading[:12]), model, tmp_path / "r")
+    np.testing.assert_array_equal(open_result(tmp_path / "r").label, expected)

@@ -39,6 +39,7 @@ from emreel.result import (
     count_labels,
     create_store,
     drift_of,
+    find_alarm,
     fit_tile,
     forget_blocks,
     is_result,
@@ -121,7 +122,11 @@ def label_movie(
         failed = _label_missing(parsed, model, Path(path), ledger, found, progress, stop_on_error)
         write_frame_tables(path)
         write_quarantine(path, failed)
-    return open_result(path)
+    result = open_result(path)
+    alarm = find_alarm(result.table("class_fraction"))
+    if alarm is not None:
+        progress(Note(alarm))
+    return result
 
 
 def frames_per_block(shape_yx: tuple[int, int]) -> int:

@@ -35,6 +35,9 @@ INVALID, UNKNOWN = 254, 255
 MOST_CLASSES = 253
 #: Models of frames with other pixel sizes are refused beyond this relative difference.
 PIXEL_SIZE_TOLERANCE = 0.01
+#: Slow following: the share of a k-means step that a centre goes with each frame, and how far it may go in all, as a
+#: share of the distance at which points fit its class no more.
+SLOW_SHARE, SLOW_REACH = 0.05, 0.5
 
 #: Colours that stay apart for colour-blind readers (Okabe and Ito 2008, then Tol 2021), none of them grey.
 #: Colours of the classes, in their order.
@@ -100,7 +103,8 @@ class Model:
     potts : how neighbours on the grid pull at each other's labels; None for not at all.
     temperature : by which log posteriors are divided, so that memberships are as sure as they are right.
     steady : how labels keep still from frame to frame, in a window of time (`label_window`); None for not at all.
-    follow : "none", or "step": the centres move by one k-means step a frame (`followed`) before it is labelled.
+    follow : "none"; or the centres move a little with every frame (`followed`) before it is labelled: "step", "slow".
+    home : shape (class, component), the centres at fit time; never further from them than "slow" allows.
     survey : movies are surveyed before they are labelled (`emreel.prepare.survey`): what is found goes into the table
         of the frames' quality, and neighbours in time are looked at where the specimen's drift has taken them.
     grains : how the grains of a polycrystal are followed, whole frames in their order; None for other movies.
@@ -122,6 +126,7 @@ class Model:
     steady: Steady | None = None
     survey: bool = True
     follow: str = "none"
+    home: npt.NDArray[np.float64] | None = None
     grains: GrainFollower | None = None
     pixel_size_nm: float | None = None
     label_names: tuple[str, ...] = ()
@@ -134,6 +139,8 @@ class Model:
         if not self.label_colors:
             colors = tuple(LABEL_COLORS[i % len(LABEL_COLORS)] for i in range(self.n_clusters))
             object.__setattr__(self, "label_colors", colors)
+        if self.home is None:
+            object.__setattr__(self, "home", self.centers)
         for array in self._arrays().values():
             array.setflags(write=False)
 
@@ -261,11 +268,17 @@ class Model:
         return FrameLabels(label, np.rint(soft * 255).astype(np.uint8), now.prepared, now.features)
 
     def followed(self, frame: npt.NDArray[Any], report: FrameReport | None = None) -> Self:
-        """The model after one k-means step on the grid points of one frame as recorded, shape (y, x).
+        """The model after the grid points of one frame as recorded, shape (y, x), have moved its centres.
 
-        The published symmetry method follows a sequence so (Wang et al., Microsc. Microanal. 27 (2021) 1454): the
-        projection stays, each centre becomes the mean of the points nearest to it, one without any stays. Invalid
-        points do not count; a blank or unreadable frame, or a model that does not follow, changes nothing.
+        "step" is one k-means step, as the published symmetry method follows a sequence (Wang et al., Microsc.
+        Microanal. 27 (2021) 1454): the projection stays, each centre becomes the mean of the points nearest to it, one
+        without any stays.
+
+        "slow" is for contrast that drifts: each centre goes `SLOW_SHARE` of that way, with points that fit no class
+        left out, and never further from where the fit put it than `SLOW_REACH` of the distance at which a point fits
+        its class no more; so a label cannot become another one's.
+
+        Invalid points do not count; a blank or unreadable frame, or a model that does not follow, changes nothing.
         """
         if self.follow == "none":
             return self
@@ -282,7 +295,21 @@ class Model:
         if field is not None:
             y_px, x_px = _grid_places(whole, self.stride)
             rows = field.flattened(rows, self.centers, y_px[seen.ravel()], x_px[seen.ravel()])
+        if self.follow == "slow":
+            return self._moved_slowly(rows)
         return self.with_centers(one_step(rows, self.centers)) if len(rows) else self
+
+    def _moved_slowly(self, rows: npt.NDArray[np.float32]) -> Self:
+        distances = squared_distances(rows, self.centers)
+        nearest = distances.argmin(axis=1)
+        rows = rows[distances.min(axis=1) < self.unknown_sq_distance[nearest]]
+        if not len(rows):
+            return self
+        assert self.home is not None
+        away = self.centers + SLOW_SHARE * (one_step(rows, self.centers) - self.centers) - self.home
+        reach = SLOW_REACH * np.sqrt(self.unknown_sq_distance)
+        far = np.maximum(np.linalg.norm(away, axis=1) / reach, 1.0)
+        return self.with_centers(self.home + away / far[:, None])
 
     def with_centers(self, centers: npt.ArrayLike) -> Self:
         """The same model around other centres, shape (class, component)."""

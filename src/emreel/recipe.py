@@ -110,10 +110,12 @@ class TimeStep:
     ``stay`` : the probability that a point's class stays from one frame to the next. ``weight`` : what a frame counts;
     left out: measured (`emreel.fit.in_time`).
     ``follow`` = "step" moves the centres by one k-means step a frame, as the published symmetry method does (Wang et
-    al. 2021); "none" keeps them, so that a label means the same from the first frame to the last.
+    al. 2021); "slow" by a small part of one, and never far, for a contrast that drifts (carbon that builds up, a beam
+    that fades); "none" keeps them, so that a label means the same from the first frame to the last. Following needs
+    frames in their order, one after another, and goes without ``steady``.
     """
 
-    follow: Literal["none", "step"] = "none"
+    follow: Literal["none", "step", "slow"] = "none"
     steady: bool | None = None
     lag: int = 3
     stay: float = 0.9
@@ -277,7 +279,7 @@ def _check(recipe: Recipe) -> None:
             _number(f"[refine] {key}", getattr(recipe.refine, key), least)
     _one_of("[refine] upsample", recipe.refine.upsample, ("linear", "nearest"))
     _one_of("[grains] find", recipe.grains.find, ("auto", "always", "never"))
-    _one_of("[time] follow", recipe.time.follow, ("none", "step"))
+    _one_of("[time] follow", recipe.time.follow, ("none", "step", "slow"))
     _check_steady(recipe.time)
     if not isinstance(recipe.refine.novelty, bool):
         raise RecipeError(f"[refine] novelty is true or false, got {recipe.refine.novelty!r}.")
@@ -294,7 +296,7 @@ def _check_steady(step: TimeStep) -> None:
     if step.steady not in (None, True, False):
         raise RecipeError(f"[time] steady is true or false, got {step.steady!r}.")
     if step.steady and step.follow != "none":
-        raise RecipeError("[time] steady and follow = 'step' do not go together. Choose one.")
+        raise RecipeError(f"[time] steady and follow = {step.follow!r} do not go together. Choose one.")
     _integer("[time] lag", step.lag, 1)
     for key, value in (("stay", step.stay), ("weight", step.weight)):
         if value is not None:

@@ -1,5 +1,6 @@
 """Results on disk: the zarr's layout, safe writing, the ledger of finished blocks, the lock, tables, verifying."""
 
+from emreel.result.alarm import find_alarm
 from emreel.result.compact import compact_result
 from emreel.result.errors import LayoutError, LedgerError, LockError, ResultError, StorageError
 from emreel.result.growing import GrowingStore
@@ -61,6 +62,7 @@ __all__ = [
     "count_labels",
     "create_store",
     "drift_of",
+    "find_alarm",
     "fit_tile",
     "forget_blocks",
     "has_regions",

@@ -31,6 +31,7 @@ from emreel.result import (
     Ledger,
     Result,
     acquire_lock,
+    find_alarm,
     name_missing_frames,
     open_ledger,
     open_result,
@@ -144,7 +145,11 @@ def watch(
             survey.write_table(store.layout.shape_tyx[0])
         write_frame_tables(path)
         name_missing_frames(path, {}, MISSING)
-    return open_result(path)
+    result = open_result(path)
+    alarm = find_alarm(result.table("class_fraction"))
+    if alarm is not None:
+        progress(Note(alarm))
+    return result
 
 
 def default_listeners(model: Model | Classes) -> list[Listener]:
