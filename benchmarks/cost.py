@@ -76,9 +76,8 @@ def main() -> None:
                 alone = stream_ms(replace(model, steady=None), frames)
                 in_time, surveyed = stream_ms(model, frames), stream_ms(replace(model, survey=True), frames)
                 n = len(model.descriptor.features)
-                print(
-                    f"{title:12} {name:12} {part:14.1f} {alone:7.1f} {in_time:9.1f} {surveyed:13.1f}   {n}, {n_clusters}"
-                )
+                figures = f"{part:14.1f} {alone:7.1f} {in_time:9.1f} {surveyed:13.1f}"
+                print(f"{title:12} {name:12} {figures}   {n}, {n_clusters}", flush=True)
 
 
 if __name__ == "__main__":
