@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score tracks methods phases plane-groups gallery clean
+.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score tracks methods phases in-time robustness plane-groups gallery clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -80,6 +80,12 @@ methods: $(READY)  ## the same for every published method, one table (takes an h
 
 phases: $(READY)  ## is the number of phases found? generated movies, and recordings of one phase
 	$(BIN)/python -m benchmarks.phases
+
+in-time: $(READY)  ## how still labels keep, how sure they are, whether a new phase is unknown; generated movies
+	$(BIN)/python -m benchmarks.in_time
+
+robustness: $(READY)  ## accuracy against dose, pixel size and drift -> docs/robustness.png
+	$(BIN)/python -m benchmarks.robustness
 
 plane-groups: $(READY)  ## which descriptor tells which plane groups apart
 	$(BIN)/python -m benchmarks.plane_groups

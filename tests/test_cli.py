@@ -17,6 +17,7 @@ import tifffile
 import xarray as xr
 
 from emreel.cli import main
+from emreel.cli.report import name_differences
 from emreel.recipe import Recipe
 from emreel.result import open_result, read_ledger
 
@@ -322,3 +323,11 @@ def test_a_quarantined_frame_exits_with_3(emreel: Command, front_movie: xr.DataA
     code, _, err = emreel("label", "m.tif", "--model", "m.zarr", "-o", "s", "--stop-on-error")
     assert code == 1
     assert "frame" in err and "cannot be read" in err
+
+
+def test_recipes_that_differ_are_told_apart_by_what_differs() -> None:
+    there = '{"cluster": {"n_clusters": 4, "name": "kmeans"}, "seed": 0}'
+    here = '{"cluster": {"name": "kmeans"}, "descriptor": {"stride": 2}, "seed": 0}'
+    assert name_differences(there, here) == (
+        "cluster.n_clusters: 4 there, nothing wanted; descriptor.stride: nothing there, 2 wanted"
+    )

@@ -9,10 +9,10 @@ import pytest
 import xarray as xr
 
 from emreel import engine
-from emreel import label as label_module
 from emreel.descriptors.geometry import pad_frame
 from emreel.fit import fit_model
 from emreel.label import label_movie, label_stream
+from emreel.label import layout as label_layout
 from emreel.model import SLOW_REACH, Model
 from emreel.movie import make_movie
 from emreel.recipe import DescriptorStep, Recipe, RefineStep, SampleStep, TimeStep
@@ -34,7 +34,7 @@ def model(front_movie: xr.DataArray) -> Model:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_module, "MOST_FRAMES_PER_BLOCK", 3)
+    monkeypatch.setattr(label_layout, "MOST_FRAMES_PER_BLOCK", 3)
 
 
 def followed_plainly(frames: np.ndarray, model: Model) -> list[np.ndarray]:

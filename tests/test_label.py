@@ -20,8 +20,9 @@ import pytest
 import xarray as xr
 
 from emreel import engine
-from emreel import label as label_module
+from emreel.label import blocks as label_blocks
 from emreel.label import label_movie, label_stream, repair_result
+from emreel.label import layout as label_layout
 from emreel.model import INVALID, UNKNOWN, Model, ModelError
 from emreel.movie import make_movie
 from emreel.result import LockError, ResultError, acquire_lock, open_result, verify_result
@@ -78,8 +79,8 @@ def test_any_scheduler_and_chunking_writes_the_same_bytes(
 def test_frames_in_tiles_equal_whole_frames(
     front_movie: xr.DataArray, front_model: Model, labelled: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_module, "BYTES_PER_PIXEL", 2**50)
-    monkeypatch.setattr(label_module, "TILE_PX", 64)
+    monkeypatch.setattr(label_layout, "BYTES_PER_PIXEL", 2**50)
+    monkeypatch.setattr(label_layout, "TILE_PX", 64)
     tiled = label_movie(front_movie, front_model, tmp_path / "tiled")
     assert tiled.layout.tiles_yx == (2, 3)
     np.testing.assert_array_equal(tiled.label.values, labelled.label.values)
@@ -158,17 +159,18 @@ def test_dtype_byte_order_and_layout_do_not_matter(
 KILLED_RUN = """
 import sys, time
 import numpy as np
-from emreel import label as label_module
+from emreel.label import layout as label_layout
+from emreel.label import blocks as label_blocks
 from emreel.label import label_movie
 from emreel.model import Model
 from emreel.movie import make_movie
 
-label_module.BLOCK_PIXELS = 128 * 144
-class Slow(label_module._LabelBlock):
+label_layout.BLOCK_PIXELS = 128 * 144
+class Slow(label_blocks.LabelBlock):
     def __call__(self, pixels, job):
         time.sleep(0.02)
         return super().__call__(pixels, job)
-label_module._LabelBlock = Slow
+label_blocks.LabelBlock = Slow
 movie = make_movie(np.load(sys.argv[1]))
 model = Model.load(sys.argv[2])
 print("ready", flush=True)
@@ -192,7 +194,7 @@ def test_killed_at_ten_random_moments_and_started_again(
     frames = np.concatenate([front_movie.values] * 6)
     np.save(tmp_path / "movie.npy", frames)
     front_model.save(tmp_path / "model.zarr")
-    monkeypatch.setattr(label_module, "BLOCK_PIXELS", 128 * 144)
+    monkeypatch.setattr(label_layout, "BLOCK_PIXELS", 128 * 144)
     label_movie(make_movie(frames), front_model, tmp_path / "whole" / "r")
     broken = tmp_path / "broken" / "r"
     arguments = [
@@ -230,7 +232,7 @@ def test_a_finished_result_is_left_as_it_is(
     def refuse(*_: Any) -> None:
         raise AssertionError("a finished block was computed again")
 
-    monkeypatch.setattr(label_module._LabelBlock, "__call__", refuse)
+    monkeypatch.setattr(label_blocks.LabelBlock, "__call__", refuse)
     label_movie(front_movie, front_model, labelled.path)
 
 
@@ -263,7 +265,7 @@ def test_another_pixel_size_is_refused(front_movie: xr.DataArray, front_model: M
 def test_damaged_blocks_are_found_and_computed_again(
     front_movie: xr.DataArray, front_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(label_module, "BLOCK_PIXELS", 2 * 128 * 144)
+    monkeypatch.setattr(label_layout, "BLOCK_PIXELS", 2 * 128 * 144)
     label_movie(front_movie, front_model, tmp_path / "r")
     before = bytes_of(tmp_path / "r")
     shards = sorted((tmp_path / "r" / "movie.zarr" / "labels" / "segments" / "label" / "c").glob("*/0/0"))
@@ -284,9 +286,9 @@ def test_no_space_left_stops_cleanly_and_goes_on_after(
 
     from emreel.result import StorageError
 
-    monkeypatch.setattr(label_module, "BLOCK_PIXELS", 128 * 144)
+    monkeypatch.setattr(label_layout, "BLOCK_PIXELS", 128 * 144)
     whole = label_movie(front_movie, front_model, tmp_path / "whole" / "r")
-    real, calls = label_module.write_block, []
+    real, calls = label_blocks.write_block, []
 
     def full_after_four(*args: Any, **kwargs: Any) -> Any:
         calls.append(1)
@@ -297,7 +299,7 @@ def test_no_space_left_stops_cleanly_and_goes_on_after(
         return real(*args, **kwargs)
 
     with monkeypatch.context() as patched, engine.local_threads(1):
-        patched.setattr(label_module, "write_block", full_after_four)
+        patched.setattr(label_blocks, "write_block", full_after_four)
         with pytest.raises(StorageError, match="no space left"):
             label_movie(front_movie, front_model, tmp_path / "r")
     assert len(open_result(tmp_path / "r").missing_blocks) == 6

@@ -1,8 +1,9 @@
-"""``.emreel`` on every DataArray: fit, label and overlay where the movie is at hand. Coordinates and attributes stay.
+"""``.emreel`` on every DataArray: fit, label, fronts and overlay. Coordinates and attributes stay.
 
     movie = er.open_movie("heating.mrc")
     model = movie.emreel.fit(n_clusters=4)
     labels = movie.emreel.label(model)        # lazy where the movie is
+    labels.emreel.fronts(between=((1, 2), (3, 4)))
     movie.emreel.overlay(labels)[3].plot.imshow()
 
 Known as soon as one of emreel's own names has been used, or by ``import emreel.accessor``.
@@ -17,6 +18,8 @@ import numpy as np
 import xarray as xr
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from emreel.model import Model
     from emreel.recipe import Recipe
 
@@ -35,34 +38,50 @@ class EmreelArray:
         return fit_model(self._array, recipe, n_clusters=n_clusters)
 
     def label(self, model: Model) -> xr.DataArray:
-        """The movie's labels, uint8, lazy where the movie is: 1..K, 254 invalid, 255 unknown.
+        """The movie's labels, uint8: 1..K, 254 invalid, 255 unknown.
 
-        For long movies `emreel.label_movie` writes them, resumable.
+        Of a movie in memory they are those of `emreel.label_movie`, to the bit. Of a lazy one they are lazy, and each
+        frame is told by itself; `emreel.label_movie` keeps labels still in time, and writes them, resumable.
 
         Raises
         ------
-        emreel.movie.MovieError : no movie. ModelError : another pixel size, or a model that needs the frames in order.
+        emreel.movie.MovieError : no movie. ModelError : another pixel size, or a lazy movie for a model that needs the
+            frames in their order.
         """
+        from emreel.label import label_stream
         from emreel.model import ModelError
         from emreel.movie import check_movie, pixel_size_nm
 
         movie = check_movie(self._array)
-        if model.follow != "none" or model.grains is not None:
-            raise ModelError("this model follows the movie from frame to frame. Use emreel.label_movie.")
         model.check_pixel_size(pixel_size_nm(movie))
-        whole = movie if movie.chunks is None else movie.chunk({"y": -1, "x": -1})
-        labels: xr.DataArray = xr.apply_ufunc(
-            model.label,
-            whole,
-            input_core_dims=[["y", "x"]],
-            output_core_dims=[["y", "x"]],
-            vectorize=True,
-            dask="parallelized",
-            output_dtypes=[np.uint8],
-            keep_attrs=True,
-        )
+        if movie.chunks is None:
+            labels = movie.copy(data=np.stack([told.label for told in label_stream(movie.to_numpy(), model)]))
+        elif model.follow != "none" or model.grains is not None:
+            raise ModelError("this model follows the movie from frame to frame. Use emreel.label_movie.")
+        else:
+            labels = xr.apply_ufunc(
+                model.label,
+                movie.chunk({"y": -1, "x": -1}),
+                input_core_dims=[["y", "x"]],
+                output_core_dims=[["y", "x"]],
+                vectorize=True,
+                dask="parallelized",
+                output_dtypes=[np.uint8],
+                keep_attrs=True,
+            )
         named = {"units": "1", "label_names": list(model.label_names), "label_colors": list(model.label_colors)}
         return labels.rename("label").assign_attrs(named | {"model_digest": model.digest})
+
+    def fronts(self, *, axis: Any = "y", between: Any = None) -> pd.DataFrame:
+        """Fronts between sets of labels, of these labels; see `emreel.track_fronts`.
+
+        Raises
+        ------
+        emreel.track.errors.TrackError : sides or an axis that do not fit.
+        """
+        from emreel.track.fronts import track_fronts
+
+        return track_fronts(self._array, axis=axis, between=between)
 
     def overlay(
         self, labels: xr.DataArray, *, colors: Sequence[str] | None = None, opacity: float | None = None

@@ -41,9 +41,9 @@ def small_model(small_frames: np.ndarray) -> Model:
 
 @pytest.fixture
 def one_frame_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    from emreel import label as label_module
+    from emreel.label import layout as label_layout
 
-    monkeypatch.setattr(label_module, "MOST_FRAMES_PER_BLOCK", 1)
+    monkeypatch.setattr(label_layout, "MOST_FRAMES_PER_BLOCK", 1)
 
 
 @pytest.fixture

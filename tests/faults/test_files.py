@@ -42,7 +42,7 @@ def test_a_movie_that_is_cut_while_it_is_labelled_loses_its_tail_only(
 ) -> None:
     write_mrc(tmp_path / "m.mrc", small_frames)
     movie = open_movie(tmp_path / "m.mrc")
-    monkeypatch.setattr("emreel.label.movie_digest", lambda _: "digest")
+    monkeypatch.setattr("emreel.label.batch.movie_digest", lambda _: "digest")
     os.truncate(tmp_path / "m.mrc", int((tmp_path / "m.mrc").stat().st_size * keep))
     with engine.local_threads(2):
         result = label_movie(movie, small_model, tmp_path / "r")

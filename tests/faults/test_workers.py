@@ -169,7 +169,7 @@ def test_in_threads_as_well(
         with pytest.raises((MemoryError, OSError)):
             label_movie(movie, small_model, tmp_path / "s", stop_on_error=True)
         # the digest of a movie looks at some frames: here those that can be read
-        monkeypatch.setattr("emreel.label.movie_digest", lambda _: "digest")
+        monkeypatch.setattr("emreel.label.batch.movie_digest", lambda _: "digest")
         assert label_movie(movie, small_model, tmp_path / "r").missing_blocks == (0, 7, 8)
         result = label_movie(good, small_model, tmp_path / "r")
     assert result.is_complete

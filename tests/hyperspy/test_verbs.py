@@ -12,6 +12,7 @@ import xarray as xr
 from distributed import Client, LocalCluster
 
 from emreel.hyperspy import HyperSpyError, Segmentation, apply, fit
+from emreel.label import label_stream
 from emreel.model import Model, ModelError
 
 
@@ -54,7 +55,10 @@ def test_apply_labels_every_frame(front_signal: Any, front_movie: xr.DataArray, 
     if lazy:
         labels.compute(show_progressbar=False)
         assert type(labels) is Segmentation
-    np.testing.assert_array_equal(labels.data, [front_model.label(frame) for frame in front_movie.values])
+    by_itself = [front_model.label(frame) for frame in front_movie.values]
+    in_time = [told.label for told in label_stream(front_movie.values, front_model)]
+    np.testing.assert_array_equal(labels.data, by_itself if lazy else in_time)
+    assert labels.metadata.Segmentation.in_time is not lazy
     assert labels.data.dtype == np.uint8
     assert labels.label_names == list(front_model.label_names)
     for mine, theirs in zip(labels.axes_manager._axes, front_signal.axes_manager._axes, strict=True):
@@ -87,7 +91,7 @@ def test_a_mask_makes_invalid(front_signal: Any, front_model: Model) -> None:
 
 def test_what_cannot_be_applied_is_named(front_signal: Any, front_model: Model) -> None:
     with pytest.raises(HyperSpyError, match="label_movie"):
-        apply(replace(front_model, follow="step"), front_signal)
+        apply(replace(front_model, follow="step", steady=None), front_signal.as_lazy())
     front_signal.axes_manager.signal_axes[0].scale = front_signal.axes_manager.signal_axes[1].scale = 0.05
     with pytest.raises(ModelError, match="any_pixel_size=True"):
         apply(front_model, front_signal)

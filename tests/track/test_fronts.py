@@ -17,6 +17,7 @@ from emreel.track.events import Event, add_events
 from emreel.track.finding import FrontFinder
 from emreel.track.fronts import COLUMNS, track_fronts
 from emreel.track.line import Line
+from emreel.track.velocity import front_velocity
 
 
 def layers(rows: list[int], shape_yx: tuple[int, int] = (60, 40)) -> np.ndarray:
@@ -148,6 +149,25 @@ def test_fronts_of_a_labelled_movie(front_result: Result, front_scene: Amorphous
     assert np.sqrt(np.nanmean((columns.to_numpy() - truth) ** 2)) < 3
     only = track_fronts(front_result, between=((1, 2), (3, 4)), columns=False)
     pd.testing.assert_frame_equal(only, found.reset_index(drop=True))
+
+
+def test_the_speed_of_a_front_is_recovered(make_result: Callable[..., Result]) -> None:
+    """Labels are the truth's, in the frames as recorded: what is measured is position, drift and speed alone."""
+    scene = AmorphousFront(shape_yx=(256, 256), n_frames=20, frame_time_s=0.5, velocity_nm_s=0.25, seed=2)
+    truths = [scene.truth(index) for index in range(scene.n_frames)]
+    label = np.stack([truth.labels for truth in truths]).astype(np.uint8) + 1
+    counts = np.stack([np.asarray(scene.frame(index), np.float64) for index in range(scene.n_frames)])
+    gray = np.clip(counts * (200 / counts.max()), 0, 255).astype(np.uint8)
+    result = make_result(label, gray, times_s=scene.frame_times_s, pixel_size_nm=scene.pixel_size_nm)
+    table = track_fronts(result, between=((1, 2), (3, 4)))
+    velocity = front_velocity(table)
+    assert velocity.unit == "nm/s"
+    assert velocity.low <= 0.25 <= velocity.high and velocity.value == pytest.approx(0.25, rel=0.03)
+    local = means(table)["velocity_nm_per_s"]
+    assert float(local.median()) == pytest.approx(0.25, rel=0.05)
+    depth = np.array([truth.front_depth_nm for truth in truths])
+    off = means(table)["depth_nm"].to_numpy() - depth
+    assert off.std() < 0.5 * scene.pixel_size_nm
 
 
 def test_what_cannot_be_tracked_is_refused() -> None:

@@ -59,6 +59,11 @@ def test_an_incubation_is_left_out() -> None:
     assert found.law("parabolic").parameters["k"].value == pytest.approx(25, rel=0.05)
 
 
+def test_a_sudden_rise_is_no_law_of_growth() -> None:
+    y = np.where(T < 30, 5.0, 9.0) + np.random.default_rng(4).normal(0, 0.3, len(T))
+    assert fit_kinetics(T, y).name in ("pieces", "not decided")
+
+
 def test_too_few_points_are_refused() -> None:
     with pytest.raises(TrackError, match="at least 12"):
         fit_kinetics(np.arange(5), np.arange(5))

@@ -13,10 +13,10 @@ import xarray as xr
 from scipy.optimize import linear_sum_assignment
 
 from emreel import engine
-from emreel import label as label_module
 from emreel.descriptors.geometry import Tile
 from emreel.fit import FitError, fit_model, suggest_recipe
 from emreel.label import label_movie, label_stream, repair_result
+from emreel.label import layout as label_layout
 from emreel.model import Model, ModelError
 from emreel.movie import make_movie
 from emreel.orientation import angle_between
@@ -53,7 +53,7 @@ def accuracy(truth: np.ndarray, region: np.ndarray) -> float:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_module, "MOST_FRAMES_PER_BLOCK", 3)
+    monkeypatch.setattr(label_layout, "MOST_FRAMES_PER_BLOCK", 3)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def model(movie: xr.DataArray) -> Model:
 def result_path(movie: xr.DataArray, model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path: Path = tmp_path_factory.mktemp("grains") / "result"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(label_module, "MOST_FRAMES_PER_BLOCK", 3)
+        patch.setattr(label_layout, "MOST_FRAMES_PER_BLOCK", 3)
         label_movie(movie, model, path)
     return path
 

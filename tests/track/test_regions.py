@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-import networkx as nx
 import numpy as np
 import pytest
 import xarray as xr
@@ -19,7 +18,6 @@ from emreel.recipe import Recipe, SampleStep
 from emreel.result import Result, ResultError, acquire_lock, open_result, verify_result
 from emreel.synthetic import make_scene
 from emreel.track.errors import TrackError
-from emreel.track.lineage import ancestors_of, lineage_graph
 from emreel.track.linking import RegionFinder
 from emreel.track.regions import size_table, track_regions
 
@@ -82,20 +80,6 @@ def test_a_blank_frame_is_no_news(make_result: Callable[..., Result]) -> None:
     table = track_regions(result)
     assert table["frame"].unique().tolist() == [0, 2]
     assert result.table("events").empty
-
-
-def test_the_lineage_has_no_cycles() -> None:
-    import pandas as pd
-
-    regions = pd.DataFrame({"frame": [*range(8), 2, 3, 4, 6, 7], "region": [1] * 8 + [2, 2, 2, 3, 3], "label": 1})
-    links = pd.DataFrame(
-        {"frame": [2, 5, 6], "source": [1, 2, 1], "target": [2, 1, 3], "kind": ["split", "merge", "split"]}
-    )
-    graph = lineage_graph(regions, links)
-    assert nx.is_directed_acyclic_graph(graph)
-    assert next(iter(nx.topological_sort(graph))) == (1, 0)
-    assert graph.edges[(1, 0), (2, 2)]["kind"] == "split" and graph.edges[(2, 2), (1, 5)]["kind"] == "merge"
-    assert ancestors_of(graph, 3) == {1, 2}
 
 
 def test_grains_keep_the_names_that_they_have(tmp_path: Path) -> None:

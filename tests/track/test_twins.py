@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emreel.orientation import Fringe, angle_between
+from emreel.orientation import angle_between
 from emreel.result import Result
 from emreel.synthetic import make_scene
 from emreel.track.errors import TrackError
-from emreel.track.lamella import does_cross, measure_lamella
-from emreel.track.lattices import compare_lattices, family_range, spacing_range, turn_between
+from emreel.track.lattices import spacing_range
 from emreel.track.regions import track_regions
 from emreel.track.twins import COLUMNS, track_twins
 
@@ -27,10 +26,6 @@ def labelled(make_result: MakeResult, scene: Any, frames: list[int]) -> Result:
     counts = np.stack([np.asarray(scene.frame(index), np.float64) for index in frames])
     gray = np.clip(counts * (200 / np.percentile(counts, 99)), 0, 255).astype(np.uint8)
     return make_result(truth, gray, pixel_size_nm=scene.pixel_size_nm, n_classes=scene.n_labels)
-
-
-def fringes(*vectors: tuple[float, float]) -> list[Fringe]:
-    return [Fringe(g_yx=g, power=1.0) for g in vectors]
 
 
 def test_a_lamella_is_measured_until_its_last_plane(make_result: MakeResult) -> None:
@@ -70,45 +65,6 @@ def test_the_axis_of_a_decahedron(make_result: MakeResult) -> None:
     assert boundaries["misorientation_deg"].to_numpy() == pytest.approx(72, abs=1.5)
 
 
-def test_lattices_that_mirror_one_another() -> None:
-    turn = np.deg2rad(35.26)
-    one = fringes((0.13, 0.0), (0.13 * np.cos(2 * turn), 0.13 * np.sin(2 * turn)), (0.1, 0.1))
-    other = fringes(*((g.g_yx[0], -g.g_yx[1]) for g in one))
-    mirror = compare_lattices(one, other, np.array([0.995, 0.1]))
-    assert mirror.is_twin and mirror.mirrored == 1 and mirror.alike < 0.5
-    assert abs(mirror.normal_yx[0]) == pytest.approx(1) and mirror.normal_yx[1] == pytest.approx(0)
-    assert not compare_lattices(one, one, np.array([1.0, 0.0])).is_twin
-    assert not compare_lattices(one, [], np.array([1.0, 0.0])).is_twin
-    assert np.isnan(turn_between(one, []))
-
-
-@pytest.mark.parametrize("turn_deg", [0.0, 12.5, 44.0])
-def test_turns_between_lattices(turn_deg: float) -> None:
-    turn = np.deg2rad(turn_deg)
-    c, s = np.cos(turn), np.sin(turn)
-    one = [(0.14, 0.0), (0.03, 0.12), (0.17, 0.12)]
-    other = [(c * y + s * x, c * x - s * y) for y, x in one]
-    assert turn_between(fringes(*one), fringes(*other)) == pytest.approx(turn_deg, abs=0.5)
-
-
-def test_one_family_of_fringes() -> None:
-    found = [Fringe(g_yx=(1 / 8, 0.0), power=5.0), Fringe(g_yx=(0.0, 1 / 8.2), power=4.0)]
-    found += [Fringe(g_yx=(1 / 6, 0.0), power=6.0)]
-    low, high = family_range(found)
-    assert low < 8 < 8.2 < high < 9 and low > 6.5
-    with pytest.raises(TrackError, match="no crystal"):
-        family_range([])
-
-
-def test_fringes_along_the_plane_do_not_cross_it() -> None:
-    plane = np.array([0.125, 0.0])
-    assert does_cross(plane, np.array([0.125 / 3, 0.118]))
-    assert not does_cross(plane, np.array([0.25, 0.0]))
-    assert not does_cross(plane, np.array([0.0, 0.12]))
-    with pytest.raises(TrackError, match="alike"):
-        measure_lamella(np.ones((64, 64)), np.ones((64, 64), bool), plane, np.array([0.0, 0.12]))
-
-
 def test_what_shows_no_twins_is_refused(make_result: MakeResult) -> None:
     label = np.ones((2, 64, 64), np.uint8)
     label[:, 32:] = 2
@@ -133,6 +89,7 @@ def test_regions_of_a_decahedron_have_their_orientations(make_result: MakeResult
     )
     off = angle_between(twins["orientation_deg"].to_numpy(), truth, 2)
     assert np.abs(angle_between(off, 90, 2)).max() < 1.0  # {111} halves the angle beside [110], not beside [001]
+    assert table.loc[table["label"] == 1, "orientation_deg"].isna().all()  # the support has no lattice
     touching = result.table("boundaries")
     between = touching[(touching["region"] > 1) & (touching["length_px"] > 20)]
     assert between["misorientation_deg"].to_numpy() == pytest.approx(72, abs=1.0)

@@ -32,7 +32,7 @@ from emreel.cli.options import (
     as_tuples,
     open_options,
 )
-from emreel.cli.report import describe_model, describe_movie, describe_result, out, say, show_progress
+from emreel.cli.report import describe_model, describe_movie, describe_result, name_differences, out, say, show_progress
 from emreel.progress import Note, Progress
 
 if TYPE_CHECKING:
@@ -355,7 +355,7 @@ def _fitted(movies: Sequence[xr.DataArray], places: Sequence[Path], recipe: Reci
     wanted = canonical_json(recipe.to_dict())
     if recipe.cluster.n_clusters is not None and model.provenance.recipe != wanted:
         raise CommandError(
-            f"{places[0]} was made with another recipe: recorded {model.provenance.recipe}, wanted {wanted}. "
+            f"{places[0]} was made with another recipe: {name_differences(model.provenance.recipe, wanted)}. "
             "Give the same options to go on, or another folder to start anew."
         )
     return model
@@ -387,7 +387,9 @@ def _label(
         progress=progress,
     )
     picture = save_overview(result)
-    progress(Note(f"{place}: {result.label.sizes['time']} frames, {model.n_clusters} phases; picture: {picture}"))
+    n_frames = result.label.sizes["time"]
+    progress(Note(f"{place}: {n_frames} frames, {model.n_clusters} phases; picture: {picture}"))
+    progress(Note(f"look at it: emreel show {place}"))
     if not result.is_complete:
         progress(Note(f"{place}: {len(result.missing_blocks)} blocks are quarantined; tables/quarantine says why"))
     return result.is_complete

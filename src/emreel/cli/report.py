@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def describe_model(path: Path) -> None:
     size = "unknown" if model.pixel_size_nm is None else f"{model.pixel_size_nm:.6g} nm"
     out(f"model       {path}, digest {model.digest}")
     out(f"phases      {', '.join(model.label_names)}")
-    out(f"descriptor  {describe_descriptor(model.descriptor)}")
+    out(f"descriptor  {_in_short(describe_descriptor(model.descriptor))}")
     out(f"pixel size  {size}")
     out(f"made by     emreel {model.provenance.emreel_version} with {model.provenance.recipe}")
     for movie in model.provenance.movies:
@@ -95,3 +96,31 @@ def describe_result(path: Path) -> None:
     movie = facts["provenance"].get("movie", {})
     out(f"movie       {movie.get('source')}, digest {str(movie.get('digest'))[:12]}")
     describe_model(path / "model.zarr")
+
+
+def name_differences(recorded: str, wanted: str) -> str:
+    """What differs between two recipes, both as JSON: ``cluster.n_clusters: 4 there, 3 wanted``."""
+    there, here = _flat(json.loads(recorded)), _flat(json.loads(wanted))
+    differing = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+    nothing = "nothing"
+    return "; ".join(f"{key}: {there.get(key, nothing)} there, {here.get(key, nothing)} wanted" for key in differing)
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return flat
+
+
+def _in_short(described: Mapping[str, Any]) -> str:
+    """A descriptor in one line: its name, numbers with four digits, and how many there are of what is a list."""
+    parts = [str(described["name"])]
+    for key, value in described.items():
+        if isinstance(value, list | tuple) and len(value) > 2:
+            parts.append(f"{len(value)} {key}")
+        elif isinstance(value, float):
+            parts.append(f"{key} {value:.4g}")
+        elif key != "name":
+            parts.append(f"{key} {value}")
+    return ", ".join(parts)

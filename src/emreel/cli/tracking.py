@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: A kymograph is the mean over so many pixels across, at most.
 MOST_ACROSS_PX = 256
+#: Classes of fewer regions than this tell nothing of how regions grow.
+LEAST_GROWING = 5
 
 
 @app.command()
@@ -156,17 +159,26 @@ def _kymograph(result: Result, axis: Any, sides: tuple[tuple[int, ...], tuple[in
 
 def _say_front(name: str, rows: pd.DataFrame) -> None:
     from emreel.track.errors import TrackError
-    from emreel.track.laws import fit_kinetics
     from emreel.track.velocity import front_velocity
 
     first, last = rows.iloc[0], rows.iloc[-1]
     moved = f"depth {first['depth_px']:.1f} to {last['depth_px']:.1f} px"
     out(f"front {name}: frames {first['frame']} to {last['frame']}, {moved}")
-    try:
+    with contextlib.suppress(TrackError):  # too few frames for a speed
         out(f"  speed {front_velocity(rows, name)}")
-        time = "time_s" if rows["time_s"].notna().any() else "frame"
-        kinetics = fit_kinetics(rows[time].to_numpy(), rows["depth_px"].to_numpy())
-    except TrackError:  # too few frames for a speed, or a law
+    _say_law("depth", rows, "depth_px")
+    _say_law("roughness", rows, "roughness_px")
+
+
+def _say_law(what: str, rows: pd.DataFrame, column: str) -> None:
+    """Which law a column follows through time, and its parameters; nothing where there are too few frames."""
+    from emreel.track.errors import TrackError
+    from emreel.track.laws import fit_kinetics
+
+    time = "time_s" if rows["time_s"].notna().any() else "frame"
+    try:
+        kinetics = fit_kinetics(rows[time].to_numpy(), rows[column].to_numpy())
+    except TrackError:
         return
     exponent = kinetics.exponent
     if kinetics.name in ("linear", "parabolic", "avrami"):
@@ -174,13 +186,23 @@ def _say_front(name: str, rows: pd.DataFrame) -> None:
     else:
         told = {} if exponent is None else {"exponent": exponent}
     numbers = "".join(f", {key} {one.value:.3g} ({one.low:.3g} to {one.high:.3g})" for key, one in told.items())
-    out(f"  law: {kinetics.name}{numbers}")
+    out(f"  {what} against {time.removesuffix('_s')}: law {kinetics.name}{numbers}")
+
+
+def _fold_of(result: Result, given: int) -> int:
+    """The fold of a polycrystal's model, or the one given."""
+    from emreel.model import Model
+
+    place = result.path / "model.zarr"
+    grains = Model.load(place).grains if place.exists() else None
+    return given if grains is None else grains.fold
 
 
 def _track_regions(result: Result, options: dict[str, Any]) -> None:
+    from emreel.result import open_result
     from emreel.track.linking import RegionFinder
-    from emreel.track.regions import track_regions
-    from emreel.view.tracks import draw_regions, save_figure
+    from emreel.track.regions import size_table, track_regions
+    from emreel.view.tracks import draw_region_orientations, draw_regions, save_figure
 
     wanted = {name: options[name] for name in ("min_area_px2", "min_area_nm2") if options[name] is not None}
     with show_progress() as progress:
@@ -197,7 +219,14 @@ def _track_regions(result: Result, options: dict[str, Any]) -> None:
         if len(rows):
             first, last = ((rows["frame"] == frame).sum() for frame in (table["frame"].min(), table["frame"].max()))
             out(f"{name}: {rows['region'].nunique()} regions, {first} in the first frame, {last} in the last")
+            if rows["region"].nunique() >= LEAST_GROWING:
+                sizes = size_table(rows)
+                _say_law("mean diameter", sizes, "diameter_mean_px")
     picture = save_figure(result, "regions", draw_regions(table, result.table("lineage"))) if len(table) else None
+    if table["orientation_deg"].notna().any():
+        frame = int(table.loc[table["orientation_deg"].notna(), "frame"].median())
+        figure = draw_region_orientations(open_result(result.path), frame, fold=_fold_of(result, options["fold"]))
+        out(f"orientations of frame {frame}: {save_figure(result, 'orientation', figure)}")
     out(
         f"{result.path}: tables/regions, boundaries, lineage and events, and labels/regions are written; "
         f"picture: {picture}"

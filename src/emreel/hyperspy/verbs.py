@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xarray as xr
 from hyperspy.api import preferences
 
 from emreel.fit import fit_model
 from emreel.hyperspy.bridge import from_signal
 from emreel.hyperspy.errors import HyperSpyError
 from emreel.hyperspy.signals import Segmentation, describe_classes, parse_colors
+from emreel.label import label_stream
 from emreel.model import Model
 from emreel.movie import pixel_size_nm
 from emreel.progress import Event, Note, Progress, StageStarted, StepsDone, ignore
@@ -55,7 +57,11 @@ def apply(
     show_progressbar: bool | None = None,
     any_pixel_size: bool = False,
 ) -> Any:
-    """Label every frame of a signal, with HyperSpy's own `map`.
+    """Label every frame of a signal.
+
+    Computed at once, the labels are those of `emreel.label_movie`, to the bit: kept still in time where the model does
+    so, grains followed from frame to frame. Lazy ones are told frame by frame, by HyperSpy's own ``map``, each frame by
+    itself. For long movies, with results on disk, use ``emreel.label_movie(from_signal(signal), model, PATH)``.
 
     Parameters
     ----------
@@ -65,37 +71,56 @@ def apply(
 
     Returns
     -------
-    Segmentation : with the signal's axes and metadata. For results on disk, resumable, use `emreel.label_movie`.
+    Segmentation : with the signal's axes and metadata; ``metadata.Segmentation.in_time`` tells which of both it is.
 
     Raises
     ------
-    HyperSpyError : no pictures, a mask that does not fit, a model that must see the frames in their order.
+    HyperSpyError : no pictures, a mask that does not fit, a lazy output of a model that must see frames in their order.
     emreel.model.ModelError : the pixel sizes differ.
     """
-    if model.follow != "none" or model.grains is not None:
-        raise HyperSpyError(
-            "this model follows the movie from frame to frame. Label it in order: "
-            "emreel.label_movie(from_signal(signal), model, PATH), then to_signal of the result."
-        )
     movie = from_signal(signal, signal_mask=signal_mask)  # checks both
     if not any_pixel_size:
         model.check_pixel_size(pixel_size_nm(movie))
-    left_out = None if signal_mask is None else np.asarray(getattr(signal_mask, "data", signal_mask), bool)
-    labels = signal.map(
+    lazy = bool(signal._lazy if lazy_output is None else lazy_output)
+    if lazy:
+        labels = _label_later(model, signal, signal_mask)
+    else:
+        labels = signal._deepcopy_with_new_data(_label_now(model, movie, show_progressbar).reshape(signal.data.shape))
+        labels._lazy = False
+    labels.set_signal_type(Segmentation._signal_type)
+    described = describe_classes(model.label_names, parse_colors(model.label_colors))
+    told = {"model_digest": model.digest, "in_time": not lazy}
+    labels.metadata.add_dictionary({"Segmentation": described | told})
+    return labels
+
+
+def _label_now(model: Model, movie: xr.DataArray, show_progressbar: bool | None) -> npt.NDArray[np.uint8]:
+    progress, n_frames = _listener(show_progressbar), movie.sizes["time"]
+    labels = np.empty(movie.shape, np.uint8)
+    progress(StageStarted("label", n_frames))
+    frames = (frame.to_numpy() for frame in movie)
+    for number, told in enumerate(label_stream(frames, model)):
+        labels[number] = told.label
+        progress(StepsDone("label", number + 1, n_frames))
+    return labels
+
+
+def _label_later(model: Model, signal: Any, signal_mask: Any | None) -> Any:
+    if model.follow != "none" or model.grains is not None:
+        raise HyperSpyError(
+            "this model follows the movie from frame to frame, so its labels cannot be lazy. Take lazy_output=False, "
+            "or emreel.label_movie(from_signal(signal), model, PATH), then to_signal of the result."
+        )
+    return signal.map(
         _label_frame,
         model=model,
-        left_out=left_out,
+        left_out=None if signal_mask is None else np.asarray(getattr(signal_mask, "data", signal_mask), bool),
         inplace=False,
-        lazy_output=lazy_output,
-        show_progressbar=show_progressbar,
+        lazy_output=True,
         output_dtype=np.uint8,
         output_signal_size=tuple(int(size) for size in signal.data.shape[-2:]),
         ragged=False,
     )
-    labels.set_signal_type(Segmentation._signal_type)
-    described = describe_classes(model.label_names, parse_colors(model.label_colors))
-    labels.metadata.add_dictionary({"Segmentation": described | {"model_digest": model.digest}})
-    return labels
 
 
 def _label_frame(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from emreel.result.errors import ResultError
 from emreel.result.layout import ArraySpec, Layout
 from emreel.result.ledger import read_ledger
 from emreel.result.quality import read_survey
-from emreel.result.regions import has_regions
+from emreel.result.regions import stored_arrays
 from emreel.result.store import STORE, read_facts
 from emreel.result.tables import class_fraction_table, quality_table, read_table, region_table, write_table
 
@@ -95,6 +95,11 @@ class Result:
         return self.tree["preview"].to_dataset()["preview"]
 
     @property
+    def arrays(self) -> dict[str, ArraySpec]:
+        """Where every array lies in the zarr, by name."""
+        return stored_arrays(self.path, self.layout)
+
+    @property
     def label_names(self) -> tuple[str, ...]:
         """Names of the classes 1..K; those that somebody gave them, where somebody did."""
         given = read_appearance(self.path, self.layout.n_classes)
@@ -145,9 +150,7 @@ def open_result(
     missing = tuple(block.index for block in layout.blocks() if block.index not in done)
     if missing:
         logger.warning("%s is not finished: %d of %d blocks are missing", folder, len(missing), layout.n_blocks)
-    specs = layout.arrays()
-    if has_regions(folder):  # they were tracked after the movie was labelled
-        specs = replace(layout, with_regions=True).arrays()
+    specs = stored_arrays(folder, layout)
     try:
         datasets = {name: _short_units(_open_array(folder, spec, layout, chunks)) for name, spec in specs.items()}
     except (OSError, ValueError, KeyError, RuntimeError) as error:

@@ -21,7 +21,7 @@ import zarr
 from emreel.result import ome
 from emreel.result.errors import ResultError, explain_os_error
 from emreel.result.files import partial_path, write_file
-from emreel.result.layout import Layout
+from emreel.result.layout import ArraySpec, Layout
 from emreel.result.store import STORE, read_facts
 
 #: Where the identities lie in the zarr.
@@ -32,6 +32,11 @@ _NODE = "zarr.json"
 def has_regions(path: str | os.PathLike[str]) -> bool:
     """Whether a result holds identities of regions, whoever wrote them."""
     return (Path(path) / STORE / GROUP / "region" / _NODE).is_file()
+
+
+def stored_arrays(path: str | os.PathLike[str], layout: Layout) -> dict[str, ArraySpec]:
+    """Every array of a result by name: those that its blocks write, and identities that were tracked afterwards."""
+    return (replace(layout, with_regions=True) if has_regions(path) else layout).arrays()
 
 
 class RegionWriter:

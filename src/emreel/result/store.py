@@ -163,6 +163,9 @@ def read_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     ResultError : there is no result, or one of another version.
     """
     store = Path(path) / STORE
+    if not Path(path).is_dir():
+        what = "it is a file" if Path(path).exists() else "it does not exist"
+        raise ResultError(f"{os.fspath(path)} is not a result: {what}. Give the folder that 'emreel run' wrote.")
     try:
         facts = zarr.open_group(store, mode="r").attrs.get("emreel")
     except Exception as error:

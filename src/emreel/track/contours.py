@@ -23,6 +23,8 @@ SMOOTH_PX = 1.5
 LEAST_LENGTH_PX = 16.0
 #: A contour runs where the two sides have at least this much of all.
 LEAST_SHARE = 0.5
+#: It has come or gone when that is so in so many frames one after another.
+STEADY_FRAMES = 3
 
 
 @dataclass(eq=False)
@@ -40,6 +42,7 @@ class ContourTracker:
     _distance: Floats | None = None
     _drift_first: Floats | None = None
     _is_there: bool | None = None
+    _turned: list[int] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -49,14 +52,8 @@ class ContourTracker:
         """The rows of the next frame: one a point of the contour (kind "contour"), then their mean."""
         first, second = (ndimage.gaussian_filter(sum_classes(shares, side), SMOOTH_PX) for side in self.sides)
         points = trace_contour(first, second)
-        is_there = len(points) > 0
-        if self._is_there is not None and is_there != self._is_there:
-            kind = "front_appears" if is_there else "front_vanishes"
-            self.events.append(
-                Event(kind=kind, frame=frame, time_s=self.frames.known_time_s(frame), subject=f"front {self.name}")
-            )
-        self._is_there = is_there
-        if is_there:
+        self._look(frame, len(points) > 0)
+        if len(points):
             if self._distance is None:
                 self._distance, self._drift_first = distance_into(second > first), self.drift[frame]
             yield self._rows(frame, points)
@@ -64,6 +61,18 @@ class ContourTracker:
     def finish(self) -> Iterator[pd.DataFrame]:
         """Nothing waits."""
         return iter(())
+
+    def _look(self, frame: int, is_there: bool) -> None:
+        """A contour has come or gone when it is so in three frames one after another; the first of them is told."""
+        if self._is_there is None:
+            self._is_there = is_there
+        self._turned = [*self._turned, frame] if is_there != self._is_there else []
+        if len(self._turned) == STEADY_FRAMES:
+            first, self._is_there, self._turned = self._turned[0], is_there, []
+            kind = "front_appears" if is_there else "front_vanishes"
+            self.events.append(
+                Event(kind=kind, frame=first, time_s=self.frames.known_time_s(first), subject=f"front {self.name}")
+            )
 
     def _rows(self, frame: int, points: Floats) -> pd.DataFrame:
         moved = points - (self.drift[frame] - self._drift_first)
@@ -77,6 +86,7 @@ class ContourTracker:
                 "time_s": self.frames.time_s(frame),
                 "front": self.name,
                 "kind": ["contour"] * len(points) + ["mean"],
+                "axis": "contour",
                 "column_px": np.append(length, np.nan),
                 "position_px": depth,
                 "position_nm": depth * self.frames.pixel_nm,

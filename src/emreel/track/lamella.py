@@ -42,8 +42,14 @@ LEAST_GAIN = 1.015
 
 @dataclass(frozen=True, kw_only=True)
 class Lamella:
-    """width_px : mean over its length, 0 where there is no twin. low_px, high_px : where its planes lie along the
-    normal ``normal_yx``, from the mask's centre ``centre_yx``. gain : of the filter's answer over that of a parent."""
+    """A lamella of one frame.
+
+    Parameters
+    ----------
+    width_px : mean over its length, 0 where there is no twin.
+    low_px, high_px : where its planes lie along the normal ``normal_yx``, from the mask's centre ``centre_yx``.
+    gain : of the filter's answer over that of a parent alone.
+    """
 
     width_px: float
     low_px: float

@@ -40,6 +40,8 @@ DECIDED = 4.0
 LEAST_POINTS = 12
 #: Laws fit about as well as the best with up to so many times its sum of squares.
 AS_GOOD = 3.0
+#: Exponents are looked for up to this; one that ends here, or might be 0, is none.
+MOST_EXPONENT = 8.0
 #: A law whose residuals are as alike as this misses what the curve does, whatever the others do.
 MISSED = 0.9
 #: A change point that was looked for everywhere counts as so many parameters more (its place is one already).
@@ -185,7 +187,7 @@ _LAWS: Mapping[str, tuple[_Curve, tuple[str, ...], tuple[float, ...]]] = {
 def _fit(name: str, s: Floats, y: Floats) -> _Fit | None:
     """Least squares from a few starts; None where none ends."""
     curve, keys, low = _LAWS[name]
-    high = np.array([np.inf if key != "n" else 8.0 for key in keys])
+    high = np.array([np.inf if key != "n" else MOST_EXPONENT for key in keys])
     span, rise = max(float(s[-1]), 1e-12), float(y[-1] - y[0]) or 1e-12
     scale = max(float(np.ptp(y)), 1e-12)
     tried: Mapping[str, list[tuple[float, ...]]] = {
@@ -283,7 +285,9 @@ def _decide(laws: list[Law]) -> str:
             continue
         rivals = [other for other in laws if other is not law and other.name not in CONTAINS[law.name]]
         if all(other.aicc - law.aicc > DECIDED for other in rivals):
-            return law.name if law.correlation < MISSED else "not decided"
+            exponent = law.parameters.get("n")
+            is_told = exponent is None or (exponent.low > 0 and exponent.value < 0.99 * MOST_EXPONENT)
+            return law.name if is_told and law.correlation < MISSED else "not decided"
         return "not decided"
     return "not decided"
 

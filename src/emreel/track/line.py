@@ -69,8 +69,12 @@ class Line:
 class LineSampler:
     """Linear interpolation at the points of a line: a crop of the grid, and four neighbours a point with weights.
 
+    ``rows`` and ``columns`` are the part of the grid that the line needs.
+
+    Parameters
+    ----------
     grid_yx : grid points of the maps to be sampled; point (i, j) lies on pixel (i stride, j stride) of a frame of
-    ``shape_px``. ``rows`` and ``columns`` : the part of the grid that the line needs.
+        ``shape_px``.
 
     Raises
     ------

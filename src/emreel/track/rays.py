@@ -34,7 +34,7 @@ class Rays:
     column_px : shape (ray,), the coordinate across: column, row, offset from the line's middle, or arc length of the
     beam at the largest circle within the frame. direction_yx : shape (ray, 2), unit vectors towards larger positions.
     step_px : between samples. points_yx : shape (along, ray, 2), px, or None: columns of the frame, or with
-    ``is_turned`` its rows.
+    ``is_turned`` its rows. axis : what kind of rays, "y", "x", "line" or "beams".
     """
 
     column_px: Floats
@@ -42,6 +42,14 @@ class Rays:
     step_px: float = 1.0
     points_yx: Floats | None = None
     is_turned: bool = False
+    axis: str = "y"
+
+    def place_yx(self, position_px: Floats) -> Floats:
+        """Points of the frame, shape (ray, 2), px; pixel (i, j) has its middle at (i, j)."""
+        if self.points_yx is not None:
+            return np.asarray(self.points_yx[0] + self.direction_yx * position_px[:, None])
+        columns = np.stack([position_px - 0.5, self.column_px], axis=1)
+        return columns[:, ::-1] if self.is_turned else columns
 
     def sample(self, share: Share) -> Share:
         """A map (y, x) along the rays, shape (along, ray); 0 outside the frame."""
@@ -71,7 +79,7 @@ def make_rays(axis: Any, shape_yx: tuple[int, int]) -> Rays:
         turned = axis == "x"
         n = height if turned else width
         direction = np.tile([0.0, 1.0] if turned else [1.0, 0.0], (n, 1))
-        return Rays(column_px=np.arange(n, dtype=np.float64), direction_yx=direction, is_turned=turned)
+        return Rays(column_px=np.arange(n, dtype=np.float64), direction_yx=direction, is_turned=turned, axis=axis)
     if isinstance(axis, Line):
         return _beside(axis, shape_yx)
     try:
@@ -101,6 +109,7 @@ def _beside(line: Line, shape_yx: tuple[int, int]) -> Rays:
         direction_yx=np.tile(along, (n_across, 1)),
         step_px=float(line.step_px),
         points_yx=points,
+        axis="line",
     )
 
 
@@ -115,4 +124,5 @@ def _outwards(centre: Floats, shape_yx: tuple[int, int]) -> Rays:
         column_px=turn * largest,
         direction_yx=direction,
         points_yx=centre + radius[:, None, None] * direction,
+        axis="beams",
     )

@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -24,19 +23,19 @@ import pandas as pd
 import xarray as xr
 from scipy import ndimage
 
-from emreel.orientation import Fringe, fringes_of
+from emreel.orientation import Fringe
 from emreel.progress import Progress, StageStarted, StepsDone, ignore
 from emreel.result import Result, TableWriter
 from emreel.track.errors import TrackError
 from emreel.track.events import Event, add_events
 from emreel.track.lamella import Lamella, does_cross, measure_lamella
-from emreel.track.lattices import compare_lattices, spacing_range, turn_between
+from emreel.track.lattices import spacing_range
 from emreel.track.linking import largest_piece
-from emreel.track.pairs import sample_frames
 from emreel.track.pictures import Frame, Pictures
 from emreel.track.presence import presence_events
-from emreel.track.source import FIRST_VOID, LabelFrames, Labels, Share
+from emreel.track.source import LabelFrames, Labels, Share
 from emreel.track.traces import Trace, find_axis, find_traces
+from emreel.track.twin_pairs import INSET, LatticeView, TwinPair, find_twins
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -65,10 +64,6 @@ COLUMNS: dict[str, str] = {
 }
 #: A twin that is away for so many frames one after another has vanished.
 VANISH_FRAMES = 3
-#: Labels are eroded by so many spacings before their lattice is looked at, so that none of a neighbour's is in it.
-INSET = 0.5
-#: Two traces of one pair are the sides of a lamella when parallel to so many degrees, this many spacings apart.
-PARALLEL_DEG, LEAST_APART = 12.0, 1.5
 #: A lattice plane is the same as in the frame before when it has turned by less than this.
 STEP_DEG = 6.0
 
@@ -100,7 +95,7 @@ def track_twins(
     TrackError : no lattice spacings are known, no two labels are twins, or the movie is not to be had.
     """
     frames = LabelFrames.of(result)
-    view = _View(frames, Pictures.of(result, movie), spacing_range(result, spacings_px))
+    view = LatticeView(frames, Pictures.of(result, movie), spacing_range(result, spacings_px))
     pairs = find_twins(view)
     if not pairs:
         raise TrackError(
@@ -125,74 +120,6 @@ def track_twins(
     return pd.concat(rows, ignore_index=True) if rows else _table([], frames)
 
 
-@dataclass(frozen=True, kw_only=True)
-class TwinPair:
-    """Two labels that are twins. label : the smaller of the two, the twin; other_label : its parent or neighbour.
-    normal_yx : of the twin plane, in the frame ``frame``. turn_deg : between the lattices."""
-
-    label: int
-    other_label: int
-    is_lamella: bool
-    normal_yx: tuple[float, float]
-    frame: int
-    turn_deg: float
-
-    @property
-    def name(self) -> str:
-        return f"{self.label}|{self.other_label}"
-
-
-@dataclass(frozen=True, eq=False)
-class _View:
-    """Labels, pictures and the spacings of fringes."""
-
-    frames: LabelFrames
-    pictures: Pictures
-    spacings_px: tuple[float, float]
-
-    def fringes(self, picture: Frame, mask: Mask) -> tuple[Fringe, ...]:
-        """The fringes of a crystal's inside."""
-        depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-        return fringes_of(picture, depth > INSET * self.spacings_px[1], self.spacings_px)
-
-
-def find_twins(view: _View) -> list[TwinPair]:
-    """Every two labels that are twins in most of the frames that were looked at and show both lattices."""
-    tests: dict[tuple[int, int], list[tuple[bool, bool, Floats, int, float]]] = {}
-    area: dict[int, int] = {}
-    for frame in sample_frames(view.frames.n_frames):
-        label, shares = view.frames.read_label(frame), view.frames.read_shares(frame)
-        picture = view.pictures.read(frame)
-        there = [k for k in np.unique(label).tolist() if 0 < k < FIRST_VOID]
-        fringes = {k: view.fringes(picture, largest_piece(label == k)) for k in there}
-        for k in there:
-            area[k] = area.get(k, 0) + int((label == k).sum())
-        for a, b in combinations([k for k in there if fringes[k]], 2):
-            traces = find_traces(shares[a - 1], shares[b - 1])
-            if traces:
-                normal = np.array(traces[0].normal_yx)
-                mirror = compare_lattices(fringes[a], fringes[b], normal)
-                turn = turn_between(fringes[a], fringes[b])
-                sides = _are_sides(traces, view.spacings_px[1])
-                tests.setdefault((a, b), []).append((mirror.is_twin, sides, np.array(mirror.normal_yx), frame, turn))
-    pairs = []
-    for (a, b), told in tests.items():
-        twin = [one for one in told if one[0]]
-        if 2 * len(twin) > len(told):
-            small, large = sorted((a, b), key=lambda k: area[k])
-            pairs.append(
-                TwinPair(
-                    label=small,
-                    other_label=large,
-                    is_lamella=2 * sum(one[1] for one in twin) > len(twin),
-                    normal_yx=(float(twin[0][2][0]), float(twin[0][2][1])),
-                    frame=twin[0][3],
-                    turn_deg=float(np.median([one[4] for one in twin])),
-                )
-            )
-    return pairs
-
-
 # ------------------------------------------------------------------------------------------------ inside
 
 
@@ -201,7 +128,7 @@ class _LamellaTracker:
     """The width of one lamella through the movie. The plane and the fringes that cross it turn with the specimen."""
 
     pair: TwinPair
-    view: _View
+    view: LatticeView
     _normal: Floats = field(init=False)
     _plane: Floats | None = None
     _cross: Floats | None = None
@@ -265,7 +192,7 @@ class _LamellaTracker:
 
 
 def _rows(
-    view: _View, frame: int, shares: Share, pairs: Sequence[TwinPair], lamellae: Sequence[_LamellaTracker]
+    view: LatticeView, frame: int, shares: Share, pairs: Sequence[TwinPair], lamellae: Sequence[_LamellaTracker]
 ) -> Iterator[dict[str, Any]]:
     """The observations of one frame."""
     longest: list[Trace] = []
@@ -346,13 +273,3 @@ def _table(rows: Any, frames: LabelFrames) -> pd.DataFrame:
     for name in ("label", "other_label", "n_traces"):
         table[name] = table[name].fillna(0)
     return table.astype(COLUMNS)
-
-
-def _are_sides(traces: Sequence[Trace], spacing_px: float) -> bool:
-    """Whether the two longest traces are the two sides of a lamella."""
-    if len(traces) < 2:
-        return False
-    one, other = traces[:2]
-    apart = abs((one.angle_deg - other.angle_deg + 90) % 180 - 90)
-    away = abs(float(one.distance(np.array(other.point_yx))))
-    return apart <= PARALLEL_DEG and away >= LEAST_APART * spacing_px

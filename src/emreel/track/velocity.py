@@ -34,9 +34,13 @@ BLOCKS = 8
 class Velocity:
     """A speed and its confidence interval, in ``unit``.
 
-    sd : standard error. correlation : of the residuals of neighbouring frames. n, n_outliers : frames, and those cut.
+    Parameters
+    ----------
+    sd : standard error.
+    correlation : of the residuals of neighbouring frames.
+    n, n_outliers : frames, and those cut.
     block_sd : standard error from the spread between blocks of columns, NaN where they are not known; the interval is
-    the wider of the two.
+        the wider of the two.
     """
 
     value: float

@@ -24,6 +24,7 @@ _HOMES = {
     "draw_orientation": "emreel.view.orientation",
     "draw_overlay": "emreel.view.figures",
     "draw_overview": "emreel.view.overview",
+    "draw_region_orientations": "emreel.view.tracks",
     "draw_regions": "emreel.view.tracks",
     "draw_twins": "emreel.view.tracks",
     "export_result": "emreel.view.export",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from emreel.view.overview import save_overview as save_overview
     from emreel.view.tracks import draw_against as draw_against
     from emreel.view.tracks import draw_fronts as draw_fronts
+    from emreel.view.tracks import draw_region_orientations as draw_region_orientations
     from emreel.view.tracks import draw_regions as draw_regions
     from emreel.view.tracks import draw_twins as draw_twins
 

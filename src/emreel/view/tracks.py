@@ -23,7 +23,9 @@ from emreel.result.files import write_file
 from emreel.view.errors import ViewError
 from emreel.view.figures import FONT_PT, new_figure
 from emreel.view.grains import grain_colors
+from emreel.view.orientation import draw_orientation
 from emreel.view.overview import frame_edges
+from emreel.view.pictures import Pictures
 
 #: Colours that are told apart in print and by colour-blind eyes (M. Okabe, K. Ito).
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -171,6 +173,30 @@ def draw_twins(twins: pd.DataFrame) -> Figure:
         bar.ax.tick_params(labelsize=FONT_PT - 1)
     figure.tight_layout(pad=0.6)
     return figure
+
+
+def draw_region_orientations(result: Result, frame: int, *, fold: int = 2) -> Figure:
+    """One frame, every region in the colour of its lattice's in-plane angle, with the colour wheel and the boundaries.
+
+    result : with regions and their ``orientation_deg``, as `emreel.track.regions.track_regions` leaves it, opened
+        after that. fold : of the lattice's symmetry.
+
+    Raises
+    ------
+    ViewError : no region of the frame has an orientation. ResultError : the result has no regions.
+    """
+    table = result.table("regions")
+    rows = table[(table["frame"] == frame) & table["orientation_deg"].notna()]
+    if rows.empty:
+        raise ViewError(f"no region of frame {frame} has an orientation. Track regions with --orientation.")
+    pictures = Pictures(result)
+    step = pictures.factor
+    region = np.asarray(result.region.isel(time=pictures.check_frame(frame)).values)[::step, ::step]
+    angle_of = np.full(int(max(region.max(), rows["region"].max())) + 1, np.nan)
+    angle_of[rows["region"].to_numpy()] = rows["orientation_deg"].to_numpy()
+    gray = pictures.gray(frame)
+    pixel = None if result.pixel_size_nm is None else result.pixel_size_nm * step
+    return draw_orientation(gray, angle_of[region], fold=fold, labels=region, pixel_size_nm=pixel)
 
 
 def draw_against(table: pd.DataFrame, x: str, y: str, *, by: str | None = None) -> Figure:

@@ -201,6 +201,14 @@ def test_names_and_colours_are_taken_up_everywhere(everything: Result) -> None:
     assert Page(open_result(everything.path, chunks=None)).panes.mapper.palette[1] == "#010203"
 
 
+def test_a_name_is_only_text(everything: Result) -> None:
+    page = Page(everything)
+    page.editor._names[1].value = "<img src=x onerror=alert(1)> $$x$$"
+    click(page, 30, 12)
+    assert "<img" not in page.pixel.text and "&lt;img src=x" in page.pixel.text
+    assert page.pixel.disable_math
+
+
 def test_damage_is_told_on_the_page(everything: Result) -> None:
     page = Page(everything)
     chunk = next(

@@ -72,7 +72,7 @@ def _fill(document: Document, pictures: Pictures, opacity: float, progress: Prog
     plots = [charts.fractions.plot, charts.quality, *([] if charts.fronts is None else [charts.fronts])]
     document.add_root(
         column(
-            Div(text=headline(pictures), sizing_mode="stretch_width"),
+            Div(text=headline(pictures), disable_math=True, sizing_mode="stretch_width"),
             row(slider, play, speed, sizing_mode="stretch_width", spacing=12),
             clock,
             row(
@@ -96,7 +96,7 @@ def _expose(
     progress(StageStarted("export", len(kept)))
     columns: dict[str, list[str]] = {"gray": [], "code": [], "clock": []}
     for number, frame in enumerate(kept, start=1):
-        columns["gray"].append(_encode(frames.gray(frame, window), "JPEG", quality=_JPEG_QUALITY))
+        columns["gray"].append(_encode(frames.gray(frame, window)[0], "JPEG", quality=_JPEG_QUALITY))
         columns["code"].append(_encode(labels.codes(frame, window), "PNG", optimize=True))
         columns["clock"].append(f"<b>{pictures.clock.text(frame)}</b> of {pictures.n_frames} frames")
         progress(StepsDone("export", number, len(kept)))
@@ -115,4 +115,4 @@ def _legend(pictures: Pictures) -> Div:
         f"{escape(name)}</div>"
         for name, color in zip(pictures.names, pictures.colors, strict=True)
     )
-    return Div(text=rows, styles={"line-height": "1.8"}, width=SIDE_PX - 20)
+    return Div(text=rows, disable_math=True, styles={"line-height": "1.8"}, width=SIDE_PX - 20)

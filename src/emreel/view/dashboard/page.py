@@ -7,6 +7,7 @@ server is asked for pixels alone, and only for those that are seen.
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from bokeh.events import RangesUpdate, Tap
 from bokeh.layouts import column, row
 from bokeh.models import Checkbox, CustomJS, Div, Select, Slider, TabPanel, Tabs, Toggle
 
+from emreel.movie import EmreelError
 from emreel.result import INVALID, NOT_COMPUTED, UNKNOWN, Result, ResultError, open_result
 from emreel.view.dashboard.charts import Charts
 from emreel.view.dashboard.classes import ClassEditor
@@ -78,13 +80,13 @@ class Page:
         frame = self.frame
         try:
             self.panes.show(frame)
-        except ResultError as error:
+            self._tell(frame)
+            self.panes.traces.data = self.traces.at(frame, self.panes.scale)
+            self.regions.show(frame)
+            self.following.show(frame)
+            self._say("")
+        except EmreelError as error:
             self._say(str(error))
-            return
-        self._tell(frame)
-        self.panes.traces.data = self.traces.at(frame, self.panes.scale)
-        self.regions.show(frame)
-        self.following.show(frame)
 
     def _tell(self, frame: int) -> None:
         shares = self.charts.fractions.shares_at(frame)
@@ -118,14 +120,23 @@ class Page:
 
     def _inspect(self, event: Tap) -> None:
         """What is at a pixel; and its region is followed from now on."""
+        if event.x is None or event.y is None:
+            return
         height, width = self._result.layout.shape_tyx[1:]
         y, x = int(event.y // self.panes.scale), int(event.x // self.panes.scale)
         if not (0 <= y < height and 0 <= x < width):
             return
+        try:
+            self.pixel.text = "<br>".join(self._words(y, x))
+        except EmreelError as error:
+            self._say(str(error))
+        self.kymograph.aim(y, x)
+
+    def _words(self, y: int, x: int) -> list[str]:
         pixel, frames = Window(y0=y, y1=y + 1, x0=x, x1=x + 1, step=1), self.panes.frames
         label = int(frames.label(self.frame, pixel)[0, 0])
         special = {NOT_COMPUTED: "not computed", INVALID: "invalid", UNKNOWN: "unknown"}
-        words = [f"row {y}, column {x}", special.get(label) or self.editor.names[label - 1]]
+        words = [f"row {y}, column {x}", special.get(label) or escape(self.editor.names[label - 1])]
         if frames.has("membership") and label not in (NOT_COMPUTED, INVALID):
             values = [frames.membership(self.frame, pixel, k)[0, 0] / 255 for k in range(len(self.editor.names))]
             words.append("membership " + ", ".join(f"{value:.2f}" for value in values))
@@ -133,11 +144,10 @@ class Page:
             region = int(frames.region(self.frame, pixel)[0, 0])
             words.append(f"region {region}" if region else "no region")
             self.following.follow(region, self.frame)
-        self.pixel.text = "<br>".join(words)
-        self.kymograph.aim(y, x)
+        return words
 
     def _say(self, text: str) -> None:
-        self.message.text, self.message.visible = text, bool(text)
+        self.message.text, self.message.visible = escape(text), bool(text)
 
     # ---------------------------------------------------------------------------------------------- growing
 
@@ -186,8 +196,10 @@ class Page:
             name="layer", title="laid over", value="labels", options=[layer.name for layer in self._layers], width=220
         )
         self.opacity = Slider(title="opacity", start=0, end=1, step=0.05, value=OPACITY, width=220)
-        self.pixel = Div(text="Click a pixel to see what is there.", width=SIDE_PX - 20)
-        self.message = Div(text="", visible=False, styles={"color": "#a00000"}, sizing_mode="stretch_width")
+        self.pixel = Div(text="Click a pixel to see what is there.", width=SIDE_PX - 20, disable_math=True)
+        self.message = Div(
+            text="", disable_math=True, visible=False, styles={"color": "#a00000"}, sizing_mode="stretch_width"
+        )
         self.wheel = wheel_figure(self._fold)
 
     def _connect(self) -> None:
@@ -222,7 +234,7 @@ class Page:
             )
         charts = column(self.charts.fractions.plot, self.charts.quality, sizing_mode="stretch_width")
         return column(
-            Div(text=headline(self._pictures), sizing_mode="stretch_width"),
+            Div(text=headline(self._pictures), disable_math=True, sizing_mode="stretch_width"),
             row(self.slider, self.play, self.speed, self.live, sizing_mode="stretch_width", spacing=12),
             self.clock,
             self.message,
@@ -248,8 +260,6 @@ def newest_frame(result: Result) -> int:
 
 def headline(pictures: Pictures) -> str:
     """What is shown: name, size, calibration, number of phases."""
-    from html import escape
-
     height, width = pictures.shape_yx
     size = pictures.result.pixel_size_nm
     parts = [

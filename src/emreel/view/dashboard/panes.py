@@ -74,13 +74,10 @@ class Panes:
         self.mapper.palette = list(layer.palette)
 
     def _columns(self, frame: int) -> dict[str, list[Any]]:
-        gray = self.frames.gray(frame, self.window)
+        gray, gray_cell = self.frames.gray(frame, self.window)
         code = self.layer.codes(frame, self.window)
         columns: dict[str, list[Any]] = {"frame": [frame], "gray": [gray], "code": [code]}
-        for name, cell, array in (
-            ("gray", self.frames.result.layout.preview_factor, gray),
-            ("code", self.layer.cell, code),
-        ):
+        for name, cell, array in (("gray", gray_cell, gray), ("code", self.layer.cell, code)):
             place = self.window.place(cell, (array.shape[0], array.shape[1]))
             columns |= {f"{name}_{part}": [value * self.scale] for part, value in zip("xywh", place, strict=True)}
         return columns

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from dataclasses import field as entry_of
 from functools import cached_property
-from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +16,9 @@ from emreel.cluster import membership, one_step, squared_distances
 from emreel.cluster.field import IntensityField
 from emreel.descriptors.base import Descriptor, FeatureMap, Frame, Mask, Projecting
 from emreel.descriptors.geometry import Tile, grid_length, upsample_nearest, window_of
-from emreel.descriptors.registry import build_descriptor, describe_descriptor
+from emreel.model.errors import ModelError
+from emreel.model.frames import INVALID, UNKNOWN, FrameEvidence, FrameLabels
+from emreel.model.saved import arrays_of, describe_model, read_model, values_of, write_model
 from emreel.movie import EmreelError
 from emreel.polycrystal import GrainFollower
 from emreel.prepare import FrameReport, FrameSums, Prepare
@@ -27,63 +27,18 @@ from emreel.reduce import project_rows
 from emreel.refine import Novelty, Potts, Steady, upsample_scores
 from emreel.refine.steady import LARGEST_SHIFT_PX, REST_PX
 
-Part = TypeVar("Part")
-
-SCHEMA = "emreel-model/2"
-INVALID, UNKNOWN = 254, 255
-#: Labels 1 to 253 are classes.
-MOST_CLASSES = 253
 #: Models of frames with other pixel sizes are refused beyond this relative difference.
 PIXEL_SIZE_TOLERANCE = 0.01
 #: Slow following: the share of a k-means step that a centre goes with each frame, and how far it may go in all, as a
 #: share of the distance at which points fit its class no more.
 SLOW_SHARE, SLOW_REACH = 0.05, 0.5
 
-#: Colours that stay apart for colour-blind readers (Okabe and Ito 2008, then Tol 2021), none of them grey.
+#: Colours of the classes, in their order; they stay apart for colour-blind readers (Okabe and Ito 2008, then Tol 2021),
+#: and none of them is grey.
 LABEL_COLORS = (
     *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442"),
     *("#332288", "#44aa99", "#117733", "#ddcc77", "#cc6677", "#882255", "#aa4499"),
 )
-
-
-class ModelError(EmreelError, ValueError):
-    """A model that cannot be loaded, or does not fit the movie."""
-
-
-@dataclass(frozen=True)
-class FrameLabels:
-    """What a model says of a frame, or of a tile of one.
-
-    label : shape (y, x), uint8: 1..K, 254 invalid, 255 unknown. membership : shape (class, y_grid, x_grid),
-    uint8, 0..255 for 0..1. prepared : shape (y, x), float32, the frame that was described.
-    features : of a polycrystal's usable frames, shape (y_grid, x_grid, feature): what its grains are followed by.
-    region, angle_deg : once they were followed, identity of every pixel's grain, shape (y, x), uint32, 0 = none, and
-    in-plane angle of the lattice, shape (y_grid, x_grid), float32, NaN where there is none.
-    """
-
-    label: npt.NDArray[np.uint8]
-    membership: npt.NDArray[np.uint8]
-    prepared: Frame
-    features: FeatureMap | None = None
-    region: npt.NDArray[np.uint32] | None = None
-    angle_deg: npt.NDArray[np.float32] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class FrameEvidence:
-    """What one frame, or a piece of it, says by itself; what its labels and its neighbours' in time are made of.
-
-    scores : log posteriors up to a constant of the point, shape (y_grid, x_grid, class), of the tile and what lies
-        around it; None where the frame is not usable. far : shape (y_grid, x_grid), how far each point of the tile is
-        from its class, over what is unknown. invalid : shape (y, x), True deep inside dead data. prepared, features :
-        as in `FrameLabels`.
-    """
-
-    scores: npt.NDArray[np.float32] | None
-    far: npt.NDArray[np.float32] | None
-    invalid: Mask | None
-    prepared: Frame
-    features: FeatureMap | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,7 +95,7 @@ class Model:
             object.__setattr__(self, "label_colors", colors)
         if self.home is None:
             object.__setattr__(self, "home", self.centers)
-        for array in self._arrays().values():
+        for array in arrays_of(self).values():
             array.setflags(write=False)
 
     @property
@@ -319,7 +274,7 @@ class Model:
     @cached_property
     def digest(self) -> str:
         """sha256 of everything that decides labels; two models of one digest label alike."""
-        return digest_of(self._description(with_names=False), self._arrays())
+        return digest_of(describe_model(self, with_names=False), arrays_of(self))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Model) and self.digest == other.digest
@@ -334,18 +289,7 @@ class Model:
         ------
         ModelError : something that is not a model is in the way, or the place cannot be written.
         """
-        import zarr
-
-        target = Path(path)
-        if target.exists() and not (target / "zarr.json").is_file():
-            raise ModelError(f"{target} exists and is not a saved model. Choose another name.")
-        try:
-            group = zarr.open_group(str(target), mode="w", zarr_format=3)
-            group.attrs["emreel_model"] = {"schema": SCHEMA, "digest": self.digest, **self._description()}
-            for name, array in self._arrays().items():
-                group.create_array(name, data=array)
-        except OSError as error:
-            raise ModelError(f"cannot write the model {target}: {error}. Choose another place.") from error
+        write_model(path, {"digest": self.digest, **describe_model(self)}, arrays_of(self))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -355,18 +299,9 @@ class Model:
         ------
         ModelError : missing, damaged, another schema, or a descriptor that is not installed.
         """
-        import zarr
-
+        head, arrays = read_model(path)
         try:
-            group = zarr.open_group(str(path), mode="r", zarr_format=3)
-            head = json.loads(json.dumps(group.attrs.asdict()["emreel_model"]))
-            arrays = {name: np.asarray(array[...]) for name, array in group.arrays()}
-        except (OSError, KeyError, ValueError, RuntimeError) as error:
-            raise ModelError(f"{os.fspath(path)} is not a saved model ({type(error).__name__}: {error}).") from None
-        if head.get("schema") != SCHEMA:
-            raise ModelError(f"{os.fspath(path)} has schema {head.get('schema')!r}, wanted {SCHEMA!r}. Fit it again.")
-        try:
-            model = cls._from_parts(head, arrays)
+            model = cls(**values_of(head, arrays))
         except EmreelError as error:  # a descriptor, or the file it needs, that is not there
             raise ModelError(f"{os.fspath(path)} cannot be used here: {error}") from error
         except (KeyError, TypeError, ValueError) as error:
@@ -517,94 +452,6 @@ class Model:
         if frame.ndim != 2 or 0 in frame.shape:
             raise ModelError(f"got a frame of shape {frame.shape}, wanted (y, x). Pass one frame at a time.")
         return frame
-
-    def _arrays(self) -> dict[str, npt.NDArray[Any]]:
-        arrays = {
-            "mean": self.mean,
-            "centers": self.centers,
-            "unknown_sq_distance": self.unknown_sq_distance,
-            "counts": self.counts,
-        }
-        if self.components is not None:
-            arrays["components"] = self.components
-        if self.field is not None:
-            arrays["field"] = self.field.coefficients
-        return arrays
-
-    def _description(self, *, with_names: bool = True) -> dict[str, Any]:
-        described: dict[str, Any] = {
-            "descriptor": describe_descriptor(self.descriptor),
-            "features": [{"name": feature.name, "units": feature.units} for feature in self.descriptor.features],
-            "prepare": {entry.name: getattr(self.prepare, entry.name) for entry in fields(self.prepare)},
-            "field": None
-            if self.field is None
-            else {"channel": self.field.channel, "shape_yx": list(self.field.shape_yx)},
-            "refine": {
-                "upsample": self.upsample,
-                "temperature": self.temperature,
-                "potts": None if self.potts is None else asdict(self.potts),
-            },
-            "time": {"follow": self.follow} | ({} if self.steady is None else {"steady": asdict(self.steady)}),
-            "scatter": self.scatter,
-            "pixel_size_nm": self.pixel_size_nm,
-        }
-        if not self.survey:
-            described["survey"] = False
-        if self.novelty is not None:
-            described["refine"]["novelty"] = asdict(self.novelty)
-        if self.grains is not None:
-            described["grains"] = asdict(self.grains) | {"weights": list(self.grains.weights)}
-        described["prepare"]["display_range"] = list(self.prepare.display_range)
-        if with_names:
-            described["labels"] = [
-                {"value": i + 1, "name": name, "color": color}
-                for i, (name, color) in enumerate(zip(self.label_names, self.label_colors, strict=True))
-            ]
-            described["provenance"] = self.provenance.to_dict()
-        return described
-
-    @classmethod
-    def _from_parts(cls, head: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
-        descriptor = dict(head["descriptor"])
-        prepare = dict(head["prepare"])
-        prepare["display_range"] = tuple(prepare["display_range"])
-        return cls(
-            descriptor=build_descriptor(descriptor.pop("name"), descriptor),
-            prepare=Prepare(**prepare),
-            mean=arrays["mean"],
-            components=arrays.get("components"),
-            centers=arrays["centers"],
-            scatter=float(head["scatter"]),
-            unknown_sq_distance=arrays["unknown_sq_distance"],
-            counts=arrays["counts"],
-            field=_field_of(head["field"], arrays),
-            upsample=str(head["refine"]["upsample"]),
-            temperature=float(head["refine"]["temperature"]),
-            potts=_built(Potts, head["refine"]["potts"]),
-            novelty=_built(Novelty, head["refine"].get("novelty")),
-            survey=bool(head.get("survey", True)),
-            steady=_built(Steady, head["time"].get("steady")),
-            follow=str(head["time"]["follow"]),
-            grains=_built(GrainFollower, head.get("grains")),
-            pixel_size_nm=head["pixel_size_nm"],
-            label_names=tuple(label["name"] for label in head["labels"]),
-            label_colors=tuple(label["color"] for label in head["labels"]),
-            provenance=Provenance.from_dict(head["provenance"]),
-        )
-
-
-def _built(kind: Callable[..., Part], described: Mapping[str, Any] | None) -> Part | None:
-    """A part of a model from its plain values, where it has one."""
-    return None if described is None else kind(**described)
-
-
-def _field_of(described: Mapping[str, Any] | None, arrays: Mapping[str, npt.NDArray[Any]]) -> IntensityField | None:
-    if described is None:
-        return None
-    height, width = described["shape_yx"]
-    return IntensityField(
-        coefficients=arrays["field"], channel=int(described["channel"]), shape_yx=(int(height), int(width))
-    )
 
 
 def _grid_places(tile: Tile, stride: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
