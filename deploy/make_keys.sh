@@ -34,7 +34,7 @@ distributed:
       worker: {cert: "$seen/cert.pem", key: "$seen/key.pem"}
       client: {cert: "$seen/cert.pem", key: "$seen/key.pem"}
   nanny:
-    pre-spawn-environ:            # arrays of a frame are kept and used again: half the time of a worker for 160 MiB
+    pre-spawn-environ:            # memory of a frame is kept for the next one, see docs/scaling.md
       MALLOC_TRIM_THRESHOLD_: 8388608
       MALLOC_MMAP_THRESHOLD_: 5242880
 END

@@ -18,8 +18,8 @@ from emreel.engine.errors import SchedulerLostError
 
 logger = logging.getLogger(__name__)
 
-#: What glibc gives back to the system, bytes: Dask's own setting unmaps every array of a frame, and half of a worker's
-#: time goes into mapping it anew. Costs about 160 MiB a worker.
+#: What glibc gives back to the system, bytes: Dask's own setting unmaps every array of a frame, and a quarter of all
+#: time goes into mapping it anew (docs/scaling.md).
 KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": 8 * 2**20, "MALLOC_MMAP_THRESHOLD_": 5 * 2**20}
 #: How long a scheduler is knocked at, s.
 CONNECT_S = 20.0
