@@ -285,7 +285,7 @@ def test_wrong_usage_exits_with_2(emreel: Command) -> None:
 def test_interrupted_runs_exit_with_130_and_go_on(
     interrupt: signal.Signals, emreel: Command, front_movie: xr.DataArray, tmp_path: Path
 ) -> None:
-    np.save(tmp_path / "long.npy", np.concatenate([front_movie.values] * 160))
+    np.save(tmp_path / "long.npy", np.concatenate([front_movie.values] * 60))
     command = [sys.executable, "-m", "emreel", "run", "long.npy", "-o", "out", "-k", "3"]
     run = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, env=os.environ)
     ledger = tmp_path / "out" / "ledger.jsonl"

@@ -88,7 +88,7 @@ def test_a_folder_that_fills_out_of_order(
     writer = threading.Thread(target=instrument)
     writer.start()
     source = FolderSource(tmp_path / "f", first=0, frame_time_s=0.5, pixel_size_nm=0.04)
-    result = watch(source, quick_model, tmp_path / "r", how=Watching(idle_s=1.0))
+    result = watch(source, quick_model, tmp_path / "r", how=Watching(idle_s=3.0))
     writer.join()
     np.testing.assert_array_equal(result.label.values, batch.label.values)
     np.testing.assert_allclose(result.label.time, 0.5 * np.arange(10))
