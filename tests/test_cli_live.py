@@ -16,6 +16,7 @@ import tifffile
 import xarray as xr
 
 from emreel.cli import main
+from emreel.label import label_stream
 from emreel.model import Model
 from emreel.result import open_result, read_ledger
 
@@ -56,7 +57,7 @@ def test_watch_verify_damage_repair_compact(
     code, out, err = emreel("watch", "f", "--model", "m.zarr", "-o", "r", "--idle-s", 0.5, *given)
     assert code == 0, err
     assert "10 frames labelled, 0 late, 0 twice, 0 dropped, 0 skipped, 0 missing" in out
-    wanted = [front_model.label(frame) for frame in front_movie.values]
+    wanted = [labels.label for labels in label_stream(front_movie.values, front_model)]
     result = open_result(tmp_path / "r")
     np.testing.assert_array_equal(result.label.values, wanted)
     np.testing.assert_allclose(result.label.time, 0.5 * np.arange(10))
