@@ -163,13 +163,16 @@ class LabelBlock:
         have, tile = job.region(self.model.reach, shape_yx).tile, job.block.tile
         model = self.model
         labelled: list[FrameLabels] = []
-        rows, reports = [], []
+        rows, reports, previews = [], [], []
         window: deque[FrameEvidence] = deque(maxlen=2 * model.lag + 1)
         for number, frame in zip(range(*job.frames), pixels, strict=True):
             report = self._report(frame, job, number - job.frames[0])
             reports.append(report)
             model = model.followed(frame, report)
-            window.append(model.evidence(frame, have, tile, shape_yx, report))
+            evidence = model.evidence(frame, have, tile, shape_yx, report)
+            if job.block.frames[0] <= number < job.block.frames[1]:
+                previews.append(model.prepare.preview(evidence.prepared, self.layout.preview_factor))
+            window.append(evidence.without_pixels())
             last = number == job.frames[1] - 1
             for now in range(number - model.lag, number + 1 if last else number - model.lag + 1):
                 if job.block.frames[0] <= now < job.block.frames[1]:
@@ -177,13 +180,12 @@ class LabelBlock:
                     labels = model.label_window(window, at, tile, shape_yx, job.drift(number, len(window)))
                     labelled.append(labels)
                     rows.append(frame_row(now, reports[now - job.frames[0]], model, labels.label))
-        preview = self.model.prepare.preview
         checksums = write_block(
             self.path,
             self.layout,
             job.block,
             label=np.stack([labels.label for labels in labelled]),
-            preview=np.stack([preview(labels.prepared, self.layout.preview_factor) for labels in labelled]),
+            preview=np.stack(previews),
             membership=np.stack([labels.membership for labels in labelled]) if self.layout.with_membership else None,
         )
         return Record(block=job.block, checksums=checksums, rows=tuple(rows))

@@ -1,7 +1,7 @@
 """The model: what a fit learned, frozen. The same calls label a frame in batch, in a stream, or by hand."""
 
 from emreel.model.errors import ModelError
-from emreel.model.frames import INVALID, MOST_CLASSES, UNKNOWN, FrameEvidence, FrameLabels
+from emreel.model.frames import INVALID, MOST_CLASSES, SILENCE, UNKNOWN, FrameEvidence, FrameLabels
 from emreel.model.model import LABEL_COLORS, PIXEL_SIZE_TOLERANCE, SLOW_REACH, Model
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "LABEL_COLORS",
     "MOST_CLASSES",
     "PIXEL_SIZE_TOLERANCE",
+    "SILENCE",
     "SLOW_REACH",
     "UNKNOWN",
     "FrameEvidence",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -48,3 +48,12 @@ class FrameEvidence:
     invalid: Mask | None
     prepared: Frame
     features: FeatureMap | None = None
+
+    def without_pixels(self) -> FrameEvidence:
+        """The same without its prepared frame, for a window that keeps many."""
+        return replace(self, prepared=_NOTHING)
+
+
+_NOTHING = np.empty((0, 0), np.float32)
+#: What a frame says that cannot be read, was dropped, or never came.
+SILENCE = FrameEvidence(None, None, None, _NOTHING)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from emreel.descriptors.geometry import Tile
-from emreel.model import FrameEvidence, Model
+from emreel.model import SILENCE, FrameEvidence, Model
 from emreel.prepare import FrameReport
 from emreel.prepare.survey import Glance
 from emreel.result import Layout
 from emreel.stream.source import Arrival, FrameSource
-
-NOTHING = np.empty((0, 0), np.float32)
-#: What a frame says that cannot be read, was dropped, or never came.
-SILENCE = FrameEvidence(None, None, None, NOTHING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +62,11 @@ class Look:
         evidence = model.evidence(frame, whole, whole, whole.shape, report)
         preview = model.prepare.preview(evidence.prepared, self.layout.preview_factor)
         glance = None if self.glance is None else self.glance(frame)
-        return Looked(arrival, model, report, "", replace(evidence, prepared=NOTHING), preview, glance)
+        return Looked(arrival, model, report, "", evidence.without_pixels(), preview, glance)
 
     def _read(self, arrival: Arrival) -> tuple[npt.NDArray[Any], str]:
         if arrival.fault:
-            return NOTHING, arrival.fault
+            return np.empty((0, 0)), arrival.fault
         frame = self.kept.pop(arrival.index, None)
         if frame is None:
             frame = np.asarray(self.source.read(arrival.index))

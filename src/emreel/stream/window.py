@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from emreel.model import FrameEvidence
-from emreel.stream.looking import SILENCE, Looked
+from emreel.model import SILENCE, FrameEvidence
+from emreel.stream.looking import Looked
 
 
 @dataclass(frozen=True, eq=False)
