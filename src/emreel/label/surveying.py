@@ -33,7 +33,7 @@ def survey_for_labels(movie: xr.DataArray, model: Model, path: str | os.PathLike
         return Surveyed()
     n_frames = movie.sizes["time"]
     table = read_survey(path, n_frames)
-    if table is None:
+    if table is None or "unreadable" in set(table["status"]):  # perhaps they can be read now
         progress(StageStarted("survey", n_frames))
         survey = Survey(reference_mean=model.prepare.reference_mean)
         rows = survey_movie(movie, survey, lambda n: progress(StepsDone("survey", n, n_frames)))

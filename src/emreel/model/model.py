@@ -378,6 +378,7 @@ class Model:
         if self.steady is None:
             return np.ascontiguousarray(now[inside]), 1.0
         apart = np.zeros((len(window), 2)) if drift_yx_px is None else drift_yx_px - drift_yx_px[at]
+        apart[at] = 0.0  # a frame that cannot be placed itself has no neighbours
         near = slice(max(at - self.lag, 0), at + self.lag + 1)
         if np.nanmax(np.abs(apart[near])) < REST_PX:
             apart = np.where(np.isfinite(apart), 0.0, np.nan)
