@@ -91,6 +91,7 @@ class Teller:
             status=str(row["status"]),
             label_px={int(value): int(n) for value, n in row["label_px"].items()},
             read=partial(self._read, self._next, label),
+            drift_yx_px=(row["drift_y_px"], row["drift_x_px"]) if "drift_y_px" in row else None,
         )
         self._next += 1
         for listener in self._listeners:
