@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.data import ROOT
 from benchmarks.in_time import accuracy_of
 from emreel.synthetic import make_scene
 
@@ -111,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, Any]:
             cells = "  ".join(f"{value:g}: {np.mean(found):.3f} ({min(found):.3f})" for value, found in row.items())
             print(f"{name}, {title}, mean (worst):  {cells}", flush=True)
     draw(everything, options.output)
-    options.output.with_suffix(".json").write_text(json.dumps(everything, indent=1) + "\n")
+    (ROOT / "benchmarks" / "robustness.json").write_text(json.dumps(everything, indent=1) + "\n")
     return everything
 
 
