@@ -49,6 +49,8 @@ class LiveFronts:
     - Frames that come too late to be looked at in their order (see `emreel.stream.watch`) have no rows.
     - Jumps and stalls are no events: they are told apart from noise by the whole movie.
 
+    Watching that goes on looks at the fronts of all frames again, beside the labelling of new ones.
+
     Parameters
     ----------
     path : of the result that is being written.
