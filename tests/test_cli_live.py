@@ -137,3 +137,35 @@ def test_watch_without_a_model_fits_one(
     assert emreel("verify", "r")[0] == 0
     code, _, err = emreel("watch", "f", "-o", "q", "--recipe", "r.toml", "--model", "m.zarr")
     assert code == 1 and "Give --model or --recipe" in err
+
+
+def test_a_front_is_followed_and_its_marks_told(
+    emreel: Command, filled: Path, front_model: Model, tmp_path: Path
+) -> None:
+    given = ["--model", "m.zarr", "--idle-s", 0.5, "--pixel-size-nm", 0.04]
+    front = ["--front", "y:1,2/3,4", "--mark-nm", 0.2, "--mark-px", 2, "--mark-px", 500]
+    code, _, err = emreel("watch", "f", "-o", "r", *given, *front)
+    assert code == 0, err
+    assert "mark passed front 1,2/3,4, 0.2 nm" in err and "mark passed front 1,2/3,4, 2 px" in err
+    assert "500 px" not in err
+    table = open_result(tmp_path / "r").table("fronts")
+    assert table["front"].unique().tolist() == ["1,2/3,4"] and table["frame"].nunique() == 10
+    code, _, err = emreel("watch", "f", "-o", "r", *given, *front)
+    assert code == 0 and "mark passed" not in err, "events are told once"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--mark-px", "3", "--model", "m.zarr"], "give --front and --model"),
+        (["--front", "y:1/2"], "give --front and --model"),
+        (["--front", "1/2", "--model", "m.zarr"], "such as y:1,2/3,4"),
+        (["--front", "z:1/2", "--model", "m.zarr"], "--axis is y, x, contour"),
+        (["--front", "y:1/1", "--model", "m.zarr"], "no label in both"),
+        (["--front", "0,0:9,9:1/2", "--rest", "1", "--model", "m.zarr"], "both sides of a slash"),
+    ],
+)
+def test_mistakes_of_fronts(emreel: Command, filled: Path, arguments: list[str], message: str) -> None:
+    code, out, err = emreel("watch", "f", "-o", "r", *arguments)
+    assert code == 1 and message in err
+    assert "Traceback" not in out + err

@@ -18,9 +18,20 @@ import zarr
 
 from emreel.label import frames_per_block, label_movie
 from emreel.model import Model
-from emreel.result import ResultError, acquire_lock, compact_result, open_result, read_ledger, verify_result
+from emreel.result import (
+    LockError,
+    RegionWriter,
+    ResultError,
+    acquire_lock,
+    compact_result,
+    has_regions,
+    open_result,
+    read_ledger,
+    verify_result,
+)
 from emreel.stream import FolderSource, Policy, Replay, Watching, watch
 from emreel.stream.repair import repair_watched
+from emreel.track.regions import track_regions
 
 ALL_AT_ONCE = float("inf")
 
@@ -85,6 +96,83 @@ def test_it_is_refused_while_the_movie_is_watched_or_damaged(
     with pytest.raises(ResultError, match="block 3, preview: its file is empty"):
         compact_result(tmp_path / "r", frames_per_block)
     assert open_result(tmp_path / "r").layout.grows
+
+
+class Stops(Replay):
+    """A replay that is over after four frames."""
+
+    def poll(self) -> list[Any]:
+        return [arrival for arrival in super().poll() if arrival.index < 4]
+
+
+def test_regions_of_a_watched_result(front_movie: xr.DataArray, instant_model: Model, tmp_path: Path) -> None:
+    """Tracked after it was watched, after it went on, and kept when it is compacted."""
+    path = tmp_path / "r"
+    batch = label_movie(front_movie, instant_model, tmp_path / "batch")
+    table = track_regions(batch)
+    wanted = open_result(batch.path).region.to_numpy()
+    watch(Stops(front_movie, speed=ALL_AT_ONCE), instant_model, path, how=Watching(idle_s=0.2))
+    with acquire_lock(path), pytest.raises(LockError, match="is being written"):
+        track_regions(open_result(path))
+    track_regions(open_result(path))
+    np.testing.assert_array_equal(open_result(path).region, wanted[:4])
+    result = watch_all(front_movie, instant_model, path)
+    assert result.label.shape == result.region.shape == (10, 128, 144)
+    np.testing.assert_array_equal(result.region[:4], wanted[:4])
+    assert not result.region[4:].any(), "frames that were not tracked have no regions"
+    assert track_regions(result).equals(table)
+    np.testing.assert_array_equal(open_result(path).region, wanted)
+    assert zarr.open_array(path / "movie.zarr/labels/regions/region").chunks == (1, 128, 144)
+    assert verify_result(path) == []
+    compact_result(path, lambda _: 4)
+    np.testing.assert_array_equal(open_result(path).region, wanted)
+    assert zarr.open_array(path / "movie.zarr/labels/regions/region").shards == (4, 128, 144)
+    assert verify_result(path) == []
+
+
+def test_killed_while_regions_are_put_in_place_it_can_be_read(
+    front_movie: xr.DataArray, instant_model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every file that is written and every rename is the last one, once."""
+    watched = watch(Stops(front_movie, speed=ALL_AT_ONCE), instant_model, tmp_path / "r", how=Watching(idle_s=0.2))
+    label, fatal = watched.label.to_numpy(), 0
+    for fatal in range(100):
+        path = shutil.copytree(watched.path, tmp_path / f"r{fatal}")
+        n_before = 0
+
+        def counted(real: Callable[..., Any], fatal: int = fatal) -> Callable[..., Any]:
+            def call(*args: Any, **options: Any) -> Any:
+                nonlocal n_before
+                n_before += 1
+                if n_before > fatal:
+                    raise Killed
+                return real(*args, **options)
+
+            return call
+
+        with monkeypatch.context() as patch:
+            for name in ("rename", "replace"):
+                patch.setattr(os, name, counted(getattr(os, name)))
+            writer = RegionWriter(path)
+            try:
+                with writer:
+                    for _ in range(4):
+                        writer.append(np.ones((128, 144), np.uint32))
+            except Killed:
+                pass
+            else:
+                break
+        result = open_result(path)
+        np.testing.assert_array_equal(result.label, label)
+        if has_regions(path):
+            assert result.region.to_numpy().min() == 1
+        if (path / "movie.zarr/labels/regions").exists():
+            assert watch_all(front_movie, instant_model, path).label.shape[0] == 10
+    assert fatal > 4
+
+
+class Killed(BaseException):
+    """The process ends here."""
 
 
 DIES = """

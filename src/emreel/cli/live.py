@@ -22,6 +22,7 @@ from emreel.cli.options import (
     TimeOption,
 )
 from emreel.cli.report import out, show_progress
+from emreel.cli.tracking import parse_axis, parse_between
 
 if TYPE_CHECKING:
     from emreel.progress import Progress
@@ -37,6 +38,23 @@ SourceArgument = Annotated[
 SpeedOption = Annotated[
     float | None,
     typer.Option("--speed", help="Play a finished movie, so many times as fast as it was taken; inf: all at once."),
+]
+FrontOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--front",
+        metavar="AXIS:1,2/3,4",
+        help="Follow a front between labels of --model, along y, x, contour, a centre Y,X or a line Y0,X0:Y1,X1; again "
+        "for further fronts.",
+    ),
+]
+MarkPxOption = Annotated[
+    list[float] | None, typer.Option("--mark-px", help="Tell when a front is so deep, px; again for further depths.")
+]
+MarkNmOption = Annotated[list[float] | None, typer.Option("--mark-nm", help="The same in nm.")]
+RestOption = Annotated[
+    str | None,
+    typer.Option("--rest", metavar="1/2", help="The boundary that depths count from; else where a front first was."),
 ]
 FirstOption = Annotated[int | None, typer.Option("--first", help="Number in the name of the folder's first frame.")]
 
@@ -58,6 +76,10 @@ def watch(
         typer.Option("--policy", help="When frames come too fast: newest, block:64, drop-oldest:64 or every:4."),
     ] = "newest",
     threads: Annotated[int, typer.Option("--threads", min=1, help="Frames labelled at once.")] = 1,
+    front: FrontOption = None,
+    mark_px: MarkPxOption = None,
+    mark_nm: MarkNmOption = None,
+    rest: RestOption = None,
     speed: SpeedOption = None,
     first: FirstOption = None,
     pixel_size_nm: PixelOption = None,
@@ -75,12 +97,24 @@ def watch(
     """
     from emreel.model import Model
     from emreel.recipe import Recipe
-    from emreel.stream import Fitting, Policy, Watching
+    from emreel.stream import Fitting, LiveFronts, Policy, Watching, default_listeners
     from emreel.stream import watch as watch_source
 
     if model is not None and recipe is not None:
         raise CommandError("--recipe is for a model that is still to be fitted. Give --model or --recipe.")
     chosen = Model.load(model) if model is not None else Fitting(recipe=Recipe.load(recipe) if recipe else Recipe())
+    listeners = None
+    if front or mark_px or mark_nm or rest:
+        if not front or not isinstance(chosen, Model):
+            raise CommandError("marks and --rest are for fronts between labels of a model: give --front and --model.")
+        follow = LiveFronts(
+            output,
+            [parse_front(text) for text in front],
+            rest=None if rest is None else parse_between(rest),
+            marks_px=mark_px or (),
+            marks_nm=mark_nm or (),
+        )
+        listeners = [*default_listeners(chosen), follow]
     options = {
         "pixel_size_nm": pixel_size_nm,
         "frame_time_s": frame_time_s,
@@ -102,6 +136,7 @@ def watch(
             chosen,
             output,
             how=how,
+            listeners=listeners,
             on_event=_teller(progress),
             provenance={"watched": {"source": os.path.abspath(source) if os.path.exists(source) else source, **given}},
             progress=progress,
@@ -113,6 +148,14 @@ def watch(
     )
     for version in status.get("versions", ()):
         out(f"model version {version['version']} from frame {version['from_frame']}: labels {version['labels']}")
+
+
+def parse_front(text: str) -> tuple[Any, tuple[tuple[int, ...], tuple[int, ...]]]:
+    """ "y:1,2/3,4" as an axis and two sets of labels."""
+    axis, _, sides = text.rpartition(":")
+    if not axis:
+        raise CommandError(f"--front is AXIS:SIDES, such as y:1,2/3,4; got '{text}'.")
+    return parse_axis(axis, axis if ":" in axis else None), parse_between(sides)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from emreel.result.layout import Block, Layout, plan_layout
 from emreel.result.ledger import Ledger, Record, read_ledger, write_ledger
 from emreel.result.lock import acquire_lock
 from emreel.result.quality import SURVEY
+from emreel.result.regions import RegionWriter, has_regions
 from emreel.result.store import (
     REPLACEMENT,
     create_store,
@@ -124,6 +125,10 @@ def _write_anew(
         records.append(Record(block=block, checksums=checksums, rows=rows))
         progress(StepsDone("compact", block.index + 1, layout.n_blocks))
     write_ledger(place, records)
+    if has_regions(folder) and not old.with_regions:  # tracked afterwards
+        with RegionWriter(place) as regions:
+            for frame in range(old.shape_tyx[0]):
+                regions.append(np.asarray(result.region.isel(time=frame).values, np.uint32))
 
 
 def _frames_of(store: GrowingStore, layout: Layout, block: Block, name: str, frames: list[int]) -> npt.NDArray[Any]:

@@ -2,7 +2,8 @@
 
 RESULT/movie.zarr/labels/regions is built beside its place, frame by frame, and put there in one step; the metadata of
 the groups above are written last, so that a reader sees the result with the regions or without them. The ledger knows
-nothing of them: they are made again from the labels.
+nothing of them: they are made again from the labels. In a result that grows they are one chunk a frame, and frames that
+come later have none until they are tracked again.
 """
 
 from __future__ import annotations
@@ -30,8 +31,12 @@ _NODE = "zarr.json"
 
 
 def has_regions(path: str | os.PathLike[str]) -> bool:
-    """Whether a result holds identities of regions, whoever wrote them."""
-    return (Path(path) / STORE / GROUP / "region" / _NODE).is_file()
+    """Whether a result holds identities of regions, whoever wrote them, and tells of them."""
+    store = Path(path) / STORE
+    if not (store / GROUP / "region" / _NODE).is_file():
+        return False
+    told = json.loads((store / _NODE).read_bytes()).get("consolidated_metadata", {}).get("metadata", {})
+    return f"{GROUP}/region" in told
 
 
 def stored_arrays(path: str | os.PathLike[str], layout: Layout) -> dict[str, ArraySpec]:
@@ -44,16 +49,15 @@ class RegionWriter:
 
     Raises
     ------
-    ResultError : the result grows, or was labelled with regions. StorageError : the disk refuses.
+    ResultError : the result was labelled with regions. StorageError : the disk refuses.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._store = Path(path) / STORE
         self._layout = Layout.from_dict(read_facts(path)["layout"])
-        if self._layout.grows:
-            raise ResultError(f"{os.fspath(path)} grows frame by frame. Run 'emreel compact {os.fspath(path)}' first.")
         if self._layout.with_regions:
             raise ResultError(f"{os.fspath(path)} has its regions already: they were followed while it was labelled.")
+        self._spec = replace(self._layout, with_regions=True).arrays()["region"]
         self._partial = partial_path(self._store / GROUP)
         self._waiting: list[npt.NDArray[np.uint32]] = []
         self._n_written = 0
@@ -68,7 +72,7 @@ class RegionWriter:
     def append(self, region: npt.NDArray[np.uint32]) -> None:
         """The next frame, shape (y, x)."""
         self._waiting.append(region)
-        if len(self._waiting) == self._array.shards[0]:
+        if len(self._waiting) == self._spec.shards[0]:
             self._flush()
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -90,12 +94,12 @@ class RegionWriter:
         group = zarr.create_group(self._partial, zarr_format=3, attributes={"ome": metadata})
         for name in ("time", "y", "x"):
             shutil.copytree(self._store / "labels" / "segments" / name, self._partial / name)
-        spec = replace(self._layout, with_regions=True).arrays()["region"]
+        spec = self._spec
         return group.create_array(
             "region",
             shape=spec.shape,
             chunks=spec.chunks,
-            shards=spec.shards,
+            shards=spec.zarr_shards,
             dtype=spec.dtype,
             compressors=ome.COMPRESSORS,
             fill_value=0,

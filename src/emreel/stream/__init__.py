@@ -4,6 +4,7 @@ from emreel.stream.errors import StreamError
 from emreel.stream.events import ClassPresence, Event, LabelledFrame, Listener, NewPhase, read_events
 from emreel.stream.fitting import Fitting
 from emreel.stream.folder import FolderSource
+from emreel.stream.fronts import LiveFronts
 from emreel.stream.growing import GrowingFile, GrowingZarr
 from emreel.stream.lanes import Policy
 from emreel.stream.opening import open_source
@@ -22,6 +23,7 @@ __all__ = [
     "GrowingZarr",
     "LabelledFrame",
     "Listener",
+    "LiveFronts",
     "NewPhase",
     "Policy",
     "PushedFrames",

@@ -31,6 +31,7 @@ class LabelledFrame:
     """One labelled frame, for listeners. ``label_px``: pixels of each label value; arrays are read when asked for.
 
     label : shape (y, x), uint8. membership : shape (class, y_grid, x_grid), 0..1, or None when it is not kept.
+    drift_yx_px : where the specimen stands against the first frame, as the survey tells it; None where it does not.
     """
 
     index: int
@@ -38,6 +39,7 @@ class LabelledFrame:
     status: str
     label_px: Mapping[int, int]
     read: Callable[[str], npt.NDArray[np.uint8] | None]
+    drift_yx_px: tuple[float, float] | None = None
 
     @cached_property
     def label(self) -> npt.NDArray[np.uint8]:

@@ -82,6 +82,8 @@ def _row_of(frame: Looked, labels: FrameLabels, found: FrameRow | None) -> dict[
     else:
         row = frame_row(frame.index, frame.report, frame.model, labels.label)
         row |= {} if found is None else {"status": found.status, "reason": found.reason}
+        if found is not None and found.drift_ok:
+            row |= {"drift_y_px": found.drift_y_px, "drift_x_px": found.drift_x_px}
     if frame.arrival.time_s is not None:
         row["time_s"] = frame.arrival.time_s
     return row

@@ -17,6 +17,8 @@ from emreel.stream.events import Event, EventsFile, LabelledFrame, Listener
 
 #: Labels that wait for an earlier frame are kept in memory, so many; others are read again.
 LABELS_KEPT = 32
+#: Listeners that have much to catch up with do so for so long at a time, s; frames are labelled in between.
+TELL_S = 0.05
 
 
 class Teller:
@@ -48,10 +50,13 @@ class Teller:
             self._labels[index] = label
 
     def tell(self, is_gone: Callable[[int], bool]) -> None:
-        """Tell listeners of the frames whose turn it is."""
+        """Tell listeners of the frames whose turn it is, of one at least."""
+        until = time.monotonic() + TELL_S
         while self._rows:
             if self._next in self._rows:
                 self._tell_next()
+                if time.monotonic() > until:
+                    return
             elif is_gone(self._next):
                 self._next += 1
             elif self._is_impatient():
@@ -91,6 +96,7 @@ class Teller:
             status=str(row["status"]),
             label_px={int(value): int(n) for value, n in row["label_px"].items()},
             read=partial(self._read, self._next, label),
+            drift_yx_px=(row["drift_y_px"], row["drift_x_px"]) if "drift_y_px" in row else None,
         )
         self._next += 1
         for listener in self._listeners:

@@ -12,7 +12,7 @@ from scipy import ndimage
 from skimage.measure import find_contours
 
 from emreel.track.events import Event
-from emreel.track.source import LabelFrames, Share, Sides, name_side, sum_classes
+from emreel.track.source import Scale, Share, Sides, name_side, sum_classes
 
 Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
@@ -35,9 +35,9 @@ class ContourTracker:
     positive into the second side. Points are about a pixel apart, so the mean of a frame weighs every length alike.
     """
 
-    frames: LabelFrames
+    scale: Scale
     sides: Sides
-    drift: Floats
+    drift: Floats | list[Floats]
     events: list[Event] = field(default_factory=list)
     _distance: Floats | None = None
     _drift_first: Floats | None = None
@@ -71,10 +71,11 @@ class ContourTracker:
             first, self._is_there, self._turned = self._turned[0], is_there, []
             kind = "front_appears" if is_there else "front_vanishes"
             self.events.append(
-                Event(kind=kind, frame=first, time_s=self.frames.known_time_s(first), subject=f"front {self.name}")
+                Event(kind=kind, frame=first, time_s=self.scale.known_time_s(first), subject=f"front {self.name}")
             )
 
     def _rows(self, frame: int, points: Floats) -> pd.DataFrame:
+        assert self._drift_first is not None, "the first contour has set it"
         moved = points - (self.drift[frame] - self._drift_first)
         depth = ndimage.map_coordinates(self._distance, moved.T, order=1, mode="nearest")
         length = np.arange(len(points), dtype=np.float64)
@@ -83,16 +84,16 @@ class ContourTracker:
         return pd.DataFrame(
             {
                 "frame": frame,
-                "time_s": self.frames.time_s(frame),
+                "time_s": self.scale.time_s(frame),
                 "front": self.name,
                 "kind": ["contour"] * len(points) + ["mean"],
                 "axis": "contour",
                 "column_px": np.append(length, np.nan),
                 "position_px": depth,
-                "position_nm": depth * self.frames.pixel_nm,
+                "position_nm": depth * self.scale.pixel_nm,
                 "position_sd_px": np.nan,
                 "depth_px": depth,
-                "depth_nm": depth * self.frames.pixel_nm,
+                "depth_nm": depth * self.scale.pixel_nm,
                 "velocity_nm_per_s": np.nan,
                 "velocity_px_per_frame": np.nan,
                 "share_kept": np.append(nothing, 1.0),

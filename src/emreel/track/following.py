@@ -14,7 +14,7 @@ from emreel.track.finding import Found, FrontFinder
 from emreel.track.noise import Noise, noise_across, noise_of, roughness_of
 from emreel.track.pairs import Datum
 from emreel.track.rays import Rays
-from emreel.track.source import LabelFrames, Share, Sides, name_side, sum_classes
+from emreel.track.source import Scale, Share, Sides, name_side, sum_classes
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,14 +62,14 @@ class Front:
 
 @dataclass(eq=False)
 class FrontTracker:
-    """The fronts of one pair of sides along rays."""
+    """The fronts of one pair of sides along rays. drift : (y, x) of every frame, px; a list may grow with the movie."""
 
-    frames: LabelFrames
+    scale: Scale
     sides: Sides
     rays: Rays
     finder: FrontFinder
-    drift: Floats
-    datum: Datum | None
+    drift: Floats | list[Floats]
+    datum: Datum | None = None
     fronts: list[Front] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     first_good: int | None = None
@@ -135,7 +135,7 @@ class FrontTracker:
             Event(
                 kind=kind,
                 frame=frame,
-                time_s=self.frames.known_time_s(frame),
+                time_s=self.scale.known_time_s(frame),
                 subject=f"front {front.name}",
                 values={"position_px": position},
             )
@@ -161,16 +161,16 @@ class FrontTracker:
         both = [np.append(values, _mean(values)) for values in (position, depth)]
         rows = {
             "frame": frame,
-            "time_s": self.frames.time_s(frame),
+            "time_s": self.scale.time_s(frame),
             "front": front.name,
             "kind": ["column"] * len(position) + ["mean"],
             "axis": self.rays.axis,
             "column_px": np.append(self.rays.column_px, np.nan),
             "position_px": both[0],
-            "position_nm": both[0] * self.frames.pixel_nm,
+            "position_nm": both[0] * self.scale.pixel_nm,
             "position_sd_px": np.append(np.where(np.isfinite(position), noise.column_px, np.nan), noise.mean_px),
             "depth_px": both[1],
-            "depth_nm": both[1] * self.frames.pixel_nm,
+            "depth_nm": both[1] * self.scale.pixel_nm,
             "velocity_nm_per_s": np.nan,
             "velocity_px_per_frame": np.nan,
             "share_kept": np.append(nothing, found.share_kept),

@@ -37,7 +37,7 @@ from emreel.track.kinetics import find_changes, local_slopes
 from emreel.track.pairs import Survey, find_pairs
 from emreel.track.rays import make_rays
 from emreel.track.rest import read_drift
-from emreel.track.source import LabelFrames, Sides, parse_sides
+from emreel.track.source import LabelFrames, Scale, Sides, parse_sides
 
 Floats = npt.NDArray[np.float64]
 
@@ -105,13 +105,50 @@ def track_fronts(
                 kept.append(rows[~is_mean])
             if writer is not None:
                 writer.append(rows[~is_mean])
-        table = _with_speeds(_concat(means))
+        table = add_speeds(means)
         if writer is not None:
             writer.append(table)
     if result is not None:
         events = [event for tracker in trackers for event in tracker.events]
         add_events(result.path, [*events, *find_motion_events(table)], about="front")
-    return _concat([*kept, table])
+    return concat_rows([*kept, table])
+
+
+def make_tracker(
+    scale: Scale,
+    sides: Sides,
+    axis: Any,
+    shape_yx: tuple[int, int],
+    finder: FrontFinder,
+    drift: Floats | list[Floats],
+) -> FrontTracker | ContourTracker:
+    """What follows the fronts between two sides from frame to frame; depths count from where they are first seen.
+
+    Raises
+    ------
+    TrackError : an axis that does not fit the frames.
+    """
+    if isinstance(axis, str) and axis == "contour":
+        return ContourTracker(scale, sides, drift)
+    return FrontTracker(scale, sides, make_rays(axis, shape_yx), finder, drift)
+
+
+def add_speeds(means: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """Rows of means, front by front, with the median slope of their depth over the frames around."""
+    parts = []
+    for _, rows in concat_rows(means).groupby("front", sort=False):
+        frame, depth = rows["frame"].to_numpy(np.float64), rows["depth_px"].to_numpy(np.float64)
+        per_frame = local_slopes(frame, depth, SPEED_FRAMES)
+        per_s = local_slopes(rows["time_s"].to_numpy(np.float64), rows["depth_nm"].to_numpy(np.float64), SPEED_FRAMES)
+        parts.append(rows.assign(velocity_px_per_frame=per_frame, velocity_nm_per_s=per_s))
+    return concat_rows(parts)
+
+
+def concat_rows(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """One table of many; with every column where there are none."""
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS)
+    return pd.concat(parts, ignore_index=True)
 
 
 def find_motion_events(means: pd.DataFrame) -> list[Event]:
@@ -140,17 +177,14 @@ def find_motion_events(means: pd.DataFrame) -> list[Event]:
 def _tracker(
     frames: LabelFrames, sides: Sides, axis: Any, finder: FrontFinder, rest: Any, drift: Floats
 ) -> FrontTracker | ContourTracker:
-    if isinstance(axis, str) and axis == "contour":
-        return ContourTracker(frames, sides, drift)
-    rays = make_rays(axis, frames.shape_yx)
-    survey, datum = Survey(frames, rays, finder, drift), None
-    if isinstance(rest, str) and rest == "auto":
-        datum = survey.find_datum(sides)
-    elif rest is not None:
-        datum = survey.datum(sides, parse_sides(rest))
-        if datum is None:
+    tracker = make_tracker(frames, sides, axis, frames.shape_yx, finder, drift)
+    if isinstance(tracker, FrontTracker) and rest is not None:
+        survey = Survey(frames, tracker.rays, finder, drift)
+        is_auto = isinstance(rest, str) and rest == "auto"
+        tracker.datum = survey.find_datum(sides) if is_auto else survey.datum(sides, parse_sides(rest))
+        if tracker.datum is None and not is_auto:
             raise TrackError(f"there is no boundary between {rest[0]} and {rest[1]} to count depths from.")
-    return FrontTracker(frames, sides, rays, finder, drift, datum)
+    return tracker
 
 
 def _all_rows(
@@ -187,20 +221,3 @@ def _drift_of(result: Result | None, frames: LabelFrames, given: npt.ArrayLike |
     if drift.shape != (frames.n_frames, 2):
         raise TrackError(f"got drift_yx_px of shape {drift.shape}, wanted ({frames.n_frames}, 2).")
     return np.asarray(pd.DataFrame(drift).ffill().fillna(0.0).to_numpy())
-
-
-def _with_speeds(means: pd.DataFrame) -> pd.DataFrame:
-    """Means with the median slope of their depth over the frames around."""
-    parts = []
-    for _, rows in means.groupby("front", sort=False):
-        frame, depth = rows["frame"].to_numpy(np.float64), rows["depth_px"].to_numpy(np.float64)
-        per_frame = local_slopes(frame, depth, SPEED_FRAMES)
-        per_s = local_slopes(rows["time_s"].to_numpy(np.float64), rows["depth_nm"].to_numpy(np.float64), SPEED_FRAMES)
-        parts.append(rows.assign(velocity_px_per_frame=per_frame, velocity_nm_per_s=per_s))
-    return _concat(parts)
-
-
-def _concat(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    if not parts:
-        return pd.DataFrame(columns=list(COLUMNS)).astype(COLUMNS)
-    return pd.concat(parts, ignore_index=True)

@@ -61,7 +61,8 @@ def track_regions(
 
     Raises
     ------
-    TrackError : a least area without a pixel size. ResultError : the result grows. LockError : it is being written.
+    TrackError : a least area without a pixel size. LockError : it is being written; a movie that is watched can be
+        tracked once watching has ended, and again when it has gone on.
     """
     frames = LabelFrames.of(result, soft=False)
     finder = finder or RegionFinder()

@@ -16,7 +16,7 @@ from emreel.result import Result, drift_of, open_result, read_survey
 Floats = npt.NDArray[np.float64]
 
 #: Statuses of frames that show the specimen.
-_USABLE = ("good", "duplicate", "blurred")
+USABLE = ("good", "duplicate", "blurred")
 
 
 def read_drift(result: Result, progress: Progress = ignore) -> Floats:
@@ -29,22 +29,33 @@ def read_drift(result: Result, progress: Progress = ignore) -> Floats:
     if survey is not None and survey["drift_ok"].any():
         return np.where(survey["drift_ok"].to_numpy()[:, None], drift_of(survey), np.nan)
     status = result.table("quality").set_index("frame")["status"].reindex(range(n_frames), fill_value="")
-    usable = status.isin(_USABLE).to_numpy(np.bool_)
+    usable = status.isin(USABLE).to_numpy(np.bool_)
     return _measured(open_result(result.path, chunks=None), usable, progress)
+
+
+class PreviewDrift:
+    """Drift measured on the previews of usable frames, one after another. factor : px of the movie to one of theirs."""
+
+    def __init__(self, factor: int) -> None:
+        self._factor, self._tracker = factor, DriftTracker()
+        self._state: DriftState | None = None
+
+    def step(self, preview: npt.NDArray[np.uint8]) -> Floats | None:
+        """Drift (y, x) of the next one against the first, px; 0 where it is too small to tell, None where it fails."""
+        if min(preview.shape) < 2 * self._tracker.tile_px:
+            return np.zeros(2)
+        shown = self._tracker.view(preview, np.ones(preview.shape, bool))
+        self._state, report = self._tracker.step(self._state, shown)
+        return np.array(report.drift_yx_px) * self._factor if report.ok else None
 
 
 def _measured(result: Result, usable: npt.NDArray[np.bool_], progress: Progress) -> Floats:
     drift = np.full((len(usable), 2), np.nan)
-    tracker, state = DriftTracker(), None
-    factor = result.layout.preview_factor
+    previews = PreviewDrift(result.layout.preview_factor)
     progress(StageStarted("drift", len(usable)))
     for frame in np.flatnonzero(usable).tolist():
-        picture = np.asarray(result.preview.isel(time=frame).values)
-        if min(picture.shape) < 2 * tracker.tile_px:
-            return np.zeros_like(drift)
-        now: DriftState | None = state
-        state, report = tracker.step(now, tracker.view(picture, np.ones(picture.shape, bool)))
-        if report.ok:
-            drift[frame] = np.array(report.drift_yx_px) * factor
+        measured = previews.step(np.asarray(result.preview.isel(time=frame).values))
+        if measured is not None:
+            drift[frame] = measured
         progress(StepsDone("drift", frame + 1, len(usable)))
     return drift

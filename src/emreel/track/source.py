@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,20 @@ Sides = tuple[tuple[int, ...], tuple[int, ...]]
 
 #: Labels from here on are no classes: 254 invalid, 255 unknown; and 0 is not computed.
 FIRST_VOID = 254
+
+
+class Scale(Protocol):
+    """What frames and pixels are in s and nm."""
+
+    @property
+    def pixel_nm(self) -> float:
+        """nm per px, NaN where unknown."""
+
+    def time_s(self, frame: int) -> float:
+        """When a frame was taken, s, NaN where unknown."""
+
+    def known_time_s(self, frame: int) -> float | None:
+        """The same, None where unknown; also of a frame beyond the last."""
 
 
 @dataclass(frozen=True, eq=False)
