@@ -96,13 +96,14 @@ def test_a_saved_model_still_follows(model: Model, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def fading(front_movie: xr.DataArray) -> np.ndarray:
     """The same few frames again and again, while something that scatters everywhere builds up."""
-    frames = np.concatenate([front_movie.values[:4]] * 15).astype(np.uint16)
+    frames = np.concatenate([front_movie.values[:4]] * 20).astype(np.uint16)
     rng = np.random.default_rng(1)
-    return frames + rng.poisson(np.linspace(0, 0.4, len(frames))[:, None, None] * frames.mean(), frames.shape)
+    return frames + rng.poisson(np.linspace(0, 0.7, len(frames))[:, None, None] * frames.mean(), frames.shape)
 
 
 def fitted_on_the_first(frames: np.ndarray, follow: str) -> Model:
-    recipe = Recipe(time=TimeStep(follow=follow, steady=False), sample=SampleStep(frames=4))  # type: ignore[arg-type]
+    step = TimeStep(follow=follow, steady=False)  # type: ignore[arg-type]
+    recipe = Recipe(time=step, refine=RefineStep(novelty=False), sample=SampleStep(frames=4))
     return fit_model(make_movie(frames[:4]), recipe.with_clusters(4))
 
 
@@ -113,7 +114,7 @@ def test_slow_following_keeps_labels_right_while_contrast_drifts(fading: np.ndar
     for name, model in (("none", still), ("slow", slow)):
         labels = [found.label for found in label_stream(fading, model)]
         agree[name] = np.mean([np.mean(label == expected) for label, expected in zip(labels[-4:], first, strict=True)])
-    assert agree["slow"] > agree["none"] + 0.05 and agree["slow"] > 0.85
+    assert agree["slow"] > agree["none"] + 0.1 and agree["slow"] > 0.85
 
 
 def test_slow_following_is_bounded(fading: np.ndarray) -> None:

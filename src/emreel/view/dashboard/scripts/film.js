@@ -1,6 +1,6 @@
 // Without a server: the frame that is wanted is decoded from the page itself, and put where a server would put it.
-let wanted = null
-let busy = false
+// Calls that come before this file is compiled each get a copy of it, so what they share is kept outside.
+const shared = (window.emreelFilm ??= {wanted: null, busy: false})
 
 const decode = async (text, type, target) => {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0))
@@ -13,11 +13,11 @@ const decode = async (text, type, target) => {
 }
 
 export default async ({slider, source, film, clock}) => {
-  wanted = slider.value
-  if (busy) return
-  busy = true
-  while (source.data.frame[0] != wanted) {
-    const frame = wanted
+  shared.wanted = slider.value
+  if (shared.busy) return
+  shared.busy = true
+  while (source.data.frame[0] != shared.wanted) {
+    const frame = shared.wanted
     const at = Math.round((frame - slider.start) / slider.step)
     await decode(film.data.gray[at], "image/jpeg", source.data.gray[0])
     await decode(film.data.code[at], "image/png", source.data.code[0])
@@ -25,5 +25,5 @@ export default async ({slider, source, film, clock}) => {
     clock.text = film.data.clock[at]
     source.change.emit()
   }
-  busy = false
+  shared.busy = false
 }
