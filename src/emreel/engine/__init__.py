@@ -17,7 +17,13 @@ from emreel.engine.regions import (
     read_frame,
     run_regions,
 )
-from emreel.engine.schedulers import Workers, active_workers, local_threads, local_workers
+from emreel.engine.schedulers import (
+    Workers,
+    active_workers,
+    local_threads,
+    local_workers,
+    single_threaded_kernels,
+)
 
 __all__ = [
     "EngineError",
@@ -37,4 +43,5 @@ __all__ = [
     "map_regions",
     "read_frame",
     "run_regions",
+    "single_threaded_kernels",
 ]

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from emreel.engine import single_threaded_kernels
 from emreel.model import Model
 from emreel.polycrystal import GrainState
 from emreel.prepare.survey import Survey
@@ -140,7 +141,8 @@ def watch(
         survey = GrowingSurvey(path, Survey(reference_mean=model.prepare.reference_mean)) if model.survey else None
         chosen = default_listeners(classes) if listeners is None else listeners
         teller = Teller(Path(path), store, chosen, on_event, how.patience_s)
-        _Watcher(source, model, how, begun, ledger, store, survey, teller, fitting, progress).run()
+        with single_threaded_kernels():
+            _Watcher(source, model, how, begun, ledger, store, survey, teller, fitting, progress).run()
         if survey is not None:
             survey.write_table(store.layout.shape_tyx[0])
         write_frame_tables(path)
