@@ -5,7 +5,7 @@ Moments, seeds and sums come to the driver, never the rows. Neither workers nor 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -22,7 +22,7 @@ from emreel.fit.sample import Rows, Sample
 from emreel.model import Model
 from emreel.provenance import Provenance, canonical_json, describe_movie, movie_digest
 from emreel.recipe import Recipe
-from emreel.refine import EdgeMargins, Novelty, Plateaus, Potts
+from emreel.refine import EdgeMargins, Plateaus, Potts
 from emreel.refine.novelty import plateau_points
 
 #: Classes whose order differs by less than this share of the largest are told apart by intensity.
@@ -71,8 +71,7 @@ def learn_model(evidence: Evidence, init: npt.ArrayLike | None = None, ruler: La
             movies=tuple(describe_movie(movie, movie_digest(movie)) for movie in sample.movies),
         ),
     )
-    model = replace(model, temperature=_temperature_of(model, recipe, sample, ruler))
-    model = replace(model, novelty=_novelty_of(model, recipe, sample, ruler))
+    model = _judged(model, recipe, sample, PLAIN_PERIOD_PX if ruler is None else ruler.period_px)
     return replace(model, steady=learn_steady(model, recipe, sample))
 
 
@@ -88,18 +87,36 @@ def _potts_of(recipe: Recipe, descriptor: Descriptor, ruler: Lattice | None) -> 
     return Potts(coupling=float(recipe.refine.coupling), sigma_points=sigma_points)
 
 
-def _temperature_of(model: Model, recipe: Recipe, sample: Sample, ruler: Lattice | None) -> float:
-    if recipe.refine.temperature is not None:
-        return float(recipe.refine.temperature)
-    period_px = PLAIN_PERIOD_PX if ruler is None else ruler.period_px
-    return sample.fold(partial(_edge_margins_of, model)).temperature(period_px, model.stride)
+def _judged(model: Model, recipe: Recipe, sample: Sample, period_px: float) -> Model:
+    """The model with what its judgement of its own sample teaches: how sure it may be, and what is new to it."""
+    given = recipe.refine.temperature
+    finds_new = recipe.refine.novelty and recipe.time.follow == "none"
+    if given is not None:
+        model = replace(model, temperature=float(given))
+    if given is not None and not finds_new:
+        return model
+    size = plateau_points(period_px, model.stride)
+    seen = sample.fold(partial(_judge_frame, model, size))
+    if given is None:
+        model = replace(model, temperature=seen.margins.temperature(period_px, model.stride))
+    return replace(model, novelty=seen.plateaus.novelty(size)) if finds_new else model
 
 
-def _novelty_of(model: Model, recipe: Recipe, sample: Sample, ruler: Lattice | None) -> Novelty | None:
-    if not recipe.refine.novelty or recipe.time.follow != "none":
-        return None
-    size = plateau_points(PLAIN_PERIOD_PX if ruler is None else ruler.period_px, model.stride)
-    return sample.fold(partial(_plateaus_of, model, size)).novelty(size)
+@dataclass(frozen=True, eq=False)
+class _Judgement:
+    """What a model says of frames of its sample; ``a + b`` adds frames."""
+
+    margins: EdgeMargins
+    plateaus: Plateaus
+
+    def __add__(self, other: _Judgement) -> _Judgement:
+        return _Judgement(self.margins + other.margins, self.plateaus + other.plateaus)
+
+
+def _judge_frame(model: Model, size_points: int, frame: Frame, valid: Mask) -> _Judgement:
+    scores, far = model.judge(frame, valid)
+    seen = valid[:: model.stride, :: model.stride]
+    return _Judgement(EdgeMargins.of(scores, seen), Plateaus.of(far, seen, size_points))
 
 
 def _canonical_order(
@@ -113,14 +130,6 @@ def _canonical_order(
     order, intensity = measures.T
     step = ORDER_STEP * max(order.max(), 1e-12)
     return canonical_order(np.rint(order / step), intensity)
-
-
-def _edge_margins_of(model: Model, frame: Frame, valid: Mask) -> EdgeMargins:
-    return EdgeMargins.of(model.scores_of(frame, valid), valid[:: model.stride, :: model.stride])
-
-
-def _plateaus_of(model: Model, size: int, frame: Frame, valid: Mask) -> Plateaus:
-    return Plateaus.of(model.far_of(frame, valid), valid[:: model.stride, :: model.stride], size)
 
 
 def _flatten_part(part: Rows, field: IntensityField, centers: Centers) -> Rows:

@@ -12,19 +12,19 @@ from emreel.label.layout import create_result
 from emreel.label.surveying import survey_for_labels
 from emreel.model import Model
 from emreel.movie import check_movie, pixel_size_nm
-from emreel.progress import Note, Progress, ignore
+from emreel.progress import Progress, ignore
 from emreel.provenance import describe_movie, movie_digest
 from emreel.result import (
     Result,
     ResultError,
     acquire_lock,
-    find_alarm,
     forget_blocks,
     is_result,
     open_ledger,
     open_result,
     read_layout,
     remove_partials,
+    tell_alarm,
     verify_result,
     write_frame_tables,
     write_quarantine,
@@ -86,9 +86,7 @@ def label_movie(
         write_frame_tables(path)
         write_quarantine(path, failed)
     result = open_result(path)
-    alarm = find_alarm(result.table("class_fraction"))
-    if alarm is not None:
-        progress(Note(alarm))
+    tell_alarm(result, progress)
     return result
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,8 +14,10 @@ import numpy.typing as npt
 import xarray as xr
 
 from emreel import engine
+from emreel.descriptors.geometry import Tile
 from emreel.label.rows import frame_row
 from emreel.label.surveying import Surveyed
+from emreel.label.windows import slide_windows
 from emreel.model import FrameEvidence, FrameLabels, Model
 from emreel.prepare import FrameReport
 from emreel.prepare.measure import measure_frames
@@ -147,6 +148,16 @@ class Job:
         return engine.Region(*self.frames, self.block.tile.grown(reach_px, shape_yx))
 
 
+@dataclass(frozen=True, eq=False)
+class _Looked:
+    """What a frame says by itself, and the model that said it. preview : None of a frame beside the block."""
+
+    model: Model
+    report: FrameReport
+    evidence: FrameEvidence
+    preview: npt.NDArray[np.uint8] | None
+
+
 @dataclass(frozen=True)
 class LabelBlock:
     """The task: prepare, describe, project, assign, upsample, and write whole shards. Features never leave it.
@@ -161,25 +172,19 @@ class LabelBlock:
     def __call__(self, pixels: npt.NDArray[Any], job: Job) -> Record:
         shape_yx = self.layout.shape_tyx[1:]
         have, tile = job.region(self.model.reach, shape_yx).tile, job.block.tile
-        model = self.model
         labelled: list[FrameLabels] = []
-        rows, reports, previews = [], [], []
-        window: deque[FrameEvidence] = deque(maxlen=2 * model.lag + 1)
-        for number, frame in zip(range(*job.frames), pixels, strict=True):
-            report = self._report(frame, job, number - job.frames[0])
-            reports.append(report)
-            model = model.followed(frame, report)
-            evidence = model.evidence(frame, have, tile, shape_yx, report)
-            if job.block.frames[0] <= number < job.block.frames[1]:
-                previews.append(model.prepare.preview(evidence.prepared, self.layout.preview_factor))
-            window.append(evidence.without_pixels())
-            last = number == job.frames[1] - 1
-            for now in range(number - model.lag, number + 1 if last else number - model.lag + 1):
-                if job.block.frames[0] <= now < job.block.frames[1]:
-                    at = now - number + len(window) - 1
-                    labels = model.label_window(window, at, tile, shape_yx, job.drift(number, len(window)))
-                    labelled.append(labels)
-                    rows.append(frame_row(now, reports[now - job.frames[0]], model, labels.label))
+        rows, previews = [], []
+        frames = enumerate(self._look(pixels, job, have, tile, shape_yx), start=job.frames[0])
+        for window, at in slide_windows(frames, self.model.lag):
+            number, now = window[at]
+            if now.preview is None:
+                continue
+            evidence = [one.evidence for _, one in window]
+            drift = job.drift(window[-1][0], len(window))
+            labels = now.model.label_window(evidence, at, tile, shape_yx, drift)
+            labelled.append(labels)
+            previews.append(now.preview)
+            rows.append(frame_row(number, now.report, now.model, labels.label))
         checksums = write_block(
             self.path,
             self.layout,
@@ -189,6 +194,20 @@ class LabelBlock:
             membership=np.stack([labels.membership for labels in labelled]) if self.layout.with_membership else None,
         )
         return Record(block=job.block, checksums=checksums, rows=tuple(rows))
+
+    def _look(
+        self, pixels: npt.NDArray[Any], job: Job, have: Tile, tile: Tile, shape_yx: tuple[int, int]
+    ) -> Iterator[_Looked]:
+        """Each frame by itself, as the model that the frames before have left sees it."""
+        model = self.model
+        first, end = job.block.frames
+        for offset, frame in enumerate(pixels):
+            report = self._report(frame, job, offset)
+            model = model.followed(frame, report)
+            evidence = model.evidence(frame, have, tile, shape_yx, report)
+            is_inside = first <= job.frames[0] + offset < end
+            preview = model.prepare.preview(evidence.prepared, self.layout.preview_factor) if is_inside else None
+            yield _Looked(model, report, evidence.without_pixels(), preview)
 
     def _report(self, frame: npt.NDArray[Any], job: Job, offset: int) -> FrameReport:
         if job.reports is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from emreel.descriptors.geometry import Tile
+from emreel.label.windows import slide_windows
 from emreel.model import FrameEvidence, FrameLabels, Model
 from emreel.polycrystal import GrainState
 from emreel.prepare.survey import Survey
@@ -37,31 +37,20 @@ def label_stream(frames: Iterable[npt.NDArray[Any]], model: Model) -> Iterator[F
 
 def _steady_stream(frames: Iterable[npt.NDArray[Any]], model: Model) -> Iterator[FrameLabels]:
     """Labels that come ``model.lag`` frames after their frame, the last ones when the frames end."""
-    window: deque[FrameEvidence] = deque()
-    drift: deque[tuple[float, float]] = deque()
+    for window, at in slide_windows(_evidence_and_drift(frames, model), model.lag):
+        evidence, drift, tiles = zip(*window, strict=True)
+        whole = tiles[at]
+        yield model.label_window(evidence, at, whole, whole.shape, np.array(drift) if model.survey else None)
+
+
+def _evidence_and_drift(
+    frames: Iterable[npt.NDArray[Any]], model: Model
+) -> Iterator[tuple[FrameEvidence, tuple[float, float], Tile]]:
     survey, state = Survey(reference_mean=model.prepare.reference_mean), None
-    whole = Tile(0, 0, 0, 0)
-    first = n_told = n_seen = 0  # the window's first frame, labels told, frames seen
-
-    def told() -> FrameLabels:
-        places = np.array(drift) if model.survey else None
-        return model.label_window(window, n_told - first, whole, whole.shape, places)
-
-    for frame in frames:
+    drift = (0.0, 0.0)
+    for number, frame in enumerate(frames):
         whole = Tile(0, frame.shape[0], 0, frame.shape[1])
-        window.append(model.evidence(frame, whole, whole, whole.shape, model.report(frame)))
         if model.survey:
-            state, row = survey.step(state, n_seen, survey.glance(frame), survey.bin_px(whole.shape))
-            drift.append((row.drift_y_px, row.drift_x_px))
-        n_seen += 1
-        if n_seen - n_told > model.lag:
-            yield told()
-            n_told += 1
-            if n_told - first > model.lag:
-                window.popleft()
-                if model.survey:
-                    drift.popleft()
-                first += 1
-    while n_told < n_seen:
-        yield told()
-        n_told += 1
+            state, row = survey.step(state, number, survey.glance(frame), survey.bin_px(whole.shape))
+            drift = (row.drift_y_px, row.drift_x_px)
+        yield model.evidence(frame, whole, whole, whole.shape, model.report(frame)), drift, whole

@@ -140,20 +140,17 @@ class Model:
         frame = self._checked(frame)
         whole = Tile(0, frame.shape[0], 0, frame.shape[1])
         prepared, valid = self.prepare(frame, whole, self.report(frame))
-        return self._membership(self._scores(prepared, valid, whole, frame.shape))
+        return self._membership(self.judge(prepared, valid)[0])
 
-    def scores_of(self, prepared: Frame, valid: Mask) -> npt.NDArray[np.float32]:
-        """Log posteriors of a prepared frame, up to a constant of the point, before the temperature.
+    def judge(self, prepared: Frame, valid: Mask) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Of a prepared frame: log posteriors up to a constant of the point, before the temperature; and distances.
 
-        prepared, valid : shape (y, x). Returns (y_grid, x_grid, class).
+        prepared, valid : shape (y, x). Returns shape (y_grid, x_grid, class), and shape (y_grid, x_grid): squared
+        distances to the nearest class over what is unknown, of each point alone.
         """
         whole = Tile(0, prepared.shape[0], 0, prepared.shape[1])
-        return self._scores(prepared, valid, whole, prepared.shape)
-
-    def far_of(self, prepared: Frame, valid: Mask) -> npt.NDArray[np.float32]:
-        """Squared distances to the nearest class over what is unknown, shape (y_grid, x_grid), as `scores_of`."""
-        whole = Tile(0, prepared.shape[0], 0, prepared.shape[1])
-        return self._scores_alone(prepared, valid, whole, whole, prepared.shape)[1]
+        scores, far = self._scores_alone(prepared, valid, whole, whole, prepared.shape)
+        return self._settled(scores), far
 
     def report(self, frame: npt.NDArray[Any]) -> FrameReport:
         """What there is to say of a frame as recorded, shape (y, x): mean, status, dead lines."""
@@ -337,10 +334,6 @@ class Model:
         if tile.shape != shape_yx:
             raise ModelError("the grains of a polycrystal are followed through whole frames, got a tile of one.")
         return self.descriptor(*window_of(prepared, valid, have, tile.grown(self.descriptor.halo)))
-
-    def _scores(self, prepared: Frame, valid: Mask, tile: Tile, shape_yx: tuple[int, int]) -> npt.NDArray[np.float32]:
-        """Log posteriors of a whole frame, neighbours in mind, up to a constant: (y_grid, x_grid, class)."""
-        return self._settled(self._scores_alone(prepared, valid, tile, tile, shape_yx)[0])
 
     def _scores_alone(
         self,

@@ -1,6 +1,6 @@
 """Results on disk: the zarr's layout, safe writing, the ledger of finished blocks, the lock, tables, verifying."""
 
-from emreel.result.alarm import find_alarm
+from emreel.result.alarm import tell_alarm
 from emreel.result.compact import compact_result
 from emreel.result.errors import LayoutError, LedgerError, LockError, ResultError, StorageError
 from emreel.result.growing import GrowingStore
@@ -62,7 +62,6 @@ __all__ = [
     "count_labels",
     "create_store",
     "drift_of",
-    "find_alarm",
     "fit_tile",
     "forget_blocks",
     "has_regions",
@@ -82,6 +81,7 @@ __all__ = [
     "region_table",
     "remove_partials",
     "shard_paths",
+    "tell_alarm",
     "verify_block",
     "verify_result",
     "write_block",

@@ -5,12 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from emreel.progress import Note, Progress
+from emreel.result.handle import Result
 from emreel.result.store import UNKNOWN
 
 #: The share of a frame that may be unknown: so much, or so many times what the first frames have.
 LEAST_SHARE, FACTOR, FIRST_FRAMES = 0.01, 3.0, 8
 #: Frames, one after another, that make an alarm.
 FRAMES = 3
+
+
+def tell_alarm(result: Result, progress: Progress) -> None:
+    """A note where a result's labels leave what its model knows."""
+    alarm = find_alarm(result.table("class_fraction"))
+    if alarm is not None:
+        progress(Note(alarm))
 
 
 def find_alarm(fractions: pd.DataFrame) -> str | None:

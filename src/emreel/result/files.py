@@ -60,6 +60,25 @@ def write_file(path: Path, data: bytes | memoryview, *, flush: bool = True) -> N
         raise explain_os_error(error, path) from error
 
 
+def append_to(path: Path, data: bytes | memoryview, *, flush: bool = True) -> None:
+    """Write ``data`` behind what the file has, which is made if it is missing; ``flush`` as in `write_file`.
+
+    Raises
+    ------
+    StorageError : the disk is full or refuses; a part of ``data`` may be there.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            write_all(descriptor, data)
+            if flush:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+
+
 def sync_folder(path: Path) -> None:
     """Flush the names in a folder to the disk, where the system can do that."""
     if os.name != "posix":

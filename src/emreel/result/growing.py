@@ -25,7 +25,7 @@ from emreel.result.errors import LayoutError, ResultError
 from emreel.result.files import write_file
 from emreel.result.layout import Block, Layout
 from emreel.result.lines import plain_json
-from emreel.result.store import STORE, Bytes, check_data, checksum
+from emreel.result.store import STORE, Bytes, checksum, parse_data
 
 _NODE = "zarr.json"
 _ZSTD = Zstd(level=ome.ZSTD_LEVEL)
@@ -65,14 +65,8 @@ class GrowingStore:
         ------
         LayoutError : data of another shape or dtype. StorageError : the disk is full or refuses.
         """
-        optional = {"membership": membership, "region": region, "angle": angle}
-        data: dict[str, npt.NDArray[Any]] = {"label": label, "preview": preview}
-        data |= {name: values for name, values in optional.items() if values is not None}
-        if set(data) != set(self._specs):
-            raise LayoutError(f"got the arrays {sorted(data)}, wanted {sorted(self._specs)}.")
-        first = self.layout.block(0)
-        for name, values in data.items():
-            check_data(name, values, self.layout, first)
+        given = {"label": label, "preview": preview, "membership": membership, "region": region, "angle": angle}
+        data = parse_data(given, self.layout, self.layout.block(0))
         for name, values in data.items():
             write_file(self._store / self._key(name, index), encode_chunk(values))
         return {name: checksum(values) for name, values in data.items()}

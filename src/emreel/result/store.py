@@ -131,13 +131,8 @@ def write_block(
     """
     if layout.block(block.index) != block:
         raise LayoutError(f"got {block}, wanted {layout.block(block.index)}: the block is of another layout.")
-    optional = {"membership": membership, "region": region, "angle": angle}
-    data: dict[str, Values] = {"label": label, "preview": preview}
-    data |= {name: values for name, values in optional.items() if values is not None}
-    if set(data) != set(layout.arrays()):
-        raise LayoutError(f"got the arrays {sorted(data)}, wanted {sorted(layout.arrays())}.")
-    for name, values in data.items():
-        check_data(name, values, layout, block)
+    given = {"label": label, "preview": preview, "membership": membership, "region": region, "angle": angle}
+    data = parse_data(given, layout, block)
     store = Path(path) / STORE
     for name, values in data.items():
         key = layout.shard_key(name, block)
@@ -275,6 +270,21 @@ def _place_store(target: Path, content: Mapping[str, bytes]) -> None:
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise explain_os_error(error, target) from error
+
+
+def parse_data(given: Mapping[str, Values | None], layout: Layout, block: Block) -> dict[str, Values]:
+    """What is given of a block, by name, without what is None: all that the layout has, and nothing else.
+
+    Raises
+    ------
+    LayoutError : other arrays, or data of another shape or dtype.
+    """
+    data = {name: values for name, values in given.items() if values is not None}
+    if set(data) != set(layout.arrays()):
+        raise LayoutError(f"got the arrays {sorted(data)}, wanted {sorted(layout.arrays())}.")
+    for name, values in data.items():
+        check_data(name, values, layout, block)
+    return data
 
 
 def check_data(name: str, values: Values, layout: Layout, block: Block) -> None:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from emreel.model import UNKNOWN
 from emreel.result.errors import explain_os_error
-from emreel.result.files import write_all
+from emreel.result.files import append_to
 from emreel.track.events import Event as Event
 from emreel.track.presence import ClassPresence as ClassPresence
 
@@ -129,15 +129,7 @@ class EventsFile:
         described = event.to_dict()
         if _key(described) in self._keys:
             return False
-        try:
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            try:
-                write_all(file, _line(described))
-                os.fsync(file)
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise explain_os_error(error, self._path) from error
+        append_to(self._path, _line(described))
         self._keys.add(_key(described))
         self.events.append(described)
         return True

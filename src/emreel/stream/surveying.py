@@ -23,7 +23,7 @@ from emreel.prepare.sharpness import Detail
 from emreel.prepare.survey import FrameRow, Glance, Survey, SurveyState, judge_rows, unread_row
 from emreel.result import write_survey
 from emreel.result.errors import explain_os_error
-from emreel.result.files import write_all, write_file
+from emreel.result.files import append_to, write_file
 from emreel.result.lines import encode_line, plain_json, trusted_lines
 from emreel.result.quality import SURVEY
 
@@ -118,15 +118,7 @@ class GrowingSurvey:
         return self._path / SURVEY
 
     def _append(self, row: FrameRow) -> None:
-        line = encode_line(self._n_lines, _described(row))
-        try:
-            file = os.open(self._folder / ROWS, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-            try:
-                write_all(file, line)
-            finally:
-                os.close(file)
-        except OSError as error:
-            raise explain_os_error(error, self._folder / ROWS) from error
+        append_to(self._folder / ROWS, encode_line(self._n_lines, _described(row)), flush=False)
         self._n_lines += 1
 
 

@@ -32,11 +32,11 @@ from emreel.result import (
     Ledger,
     Result,
     acquire_lock,
-    find_alarm,
     name_missing_frames,
     open_ledger,
     open_result,
     remove_partials,
+    tell_alarm,
     write_frame_tables,
 )
 from emreel.stream.beginning import POLL_S, Beginning, Classes, begin_result
@@ -148,9 +148,7 @@ def watch(
         write_frame_tables(path)
         name_missing_frames(path, {}, MISSING)
     result = open_result(path)
-    alarm = find_alarm(result.table("class_fraction"))
-    if alarm is not None:
-        progress(Note(alarm))
+    tell_alarm(result, progress)
     return result
 
 
