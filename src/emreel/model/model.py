@@ -143,10 +143,13 @@ class Model:
         return self._membership(self.judge(prepared, valid)[0])
 
     def judge(self, prepared: Frame, valid: Mask) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Of a prepared frame: log posteriors up to a constant of the point, before the temperature; and distances.
+        """Scores of a prepared frame's points, and how far each lies from every class.
 
-        prepared, valid : shape (y, x). Returns shape (y_grid, x_grid, class), and shape (y_grid, x_grid): squared
-        distances to the nearest class over what is unknown, of each point alone.
+        prepared, valid : shape (y, x).
+
+        Scores, shape (y_grid, x_grid, class), are log posteriors up to a constant of the point, before the
+        temperature. Distances, shape (y_grid, x_grid), are of each point alone: squared, to its nearest class, over
+        the one from which on a point is unknown.
         """
         whole = Tile(0, prepared.shape[0], 0, prepared.shape[1])
         scores, far = self._scores_alone(prepared, valid, whole, whole, prepared.shape)
