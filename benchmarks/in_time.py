@@ -123,14 +123,18 @@ def print_kind(name: str, found: Sequence[Through]) -> bool:
     mean = {key: float(np.mean([getattr(one, key) for one in found])) for key in ("accuracy", "alone", "unknown")}
     flicker, raw = (1000 * float(np.mean([getattr(one, key) for one in found])) for key in ("flicker", "flicker_raw"))
     swapped = sum(one.swapped for one in found)
-    said, right = (np.sum([getattr(one, key) for one in found], axis=0) for key in ("said", "right"))
-    bins = "  ".join(f"{r / s:.2f}" if s >= 30 else "   -" for r, s in zip(right, said, strict=True))
     print(
         f"{name:24} {mean['accuracy']:.4f} {mean['alone']:.4f}   {flicker:6.2f} {raw:6.2f}   "
-        f"{1000 * mean['unknown']:6.2f}   {swapped:3d}      {bins}",
+        f"{1000 * mean['unknown']:6.2f}   {swapped:3d}      {_shares(found)}",
         flush=True,
     )
     return swapped == 0 and mean["unknown"] < 0.001
+
+
+def _shares(found: Sequence[Through]) -> str:
+    """Of the points said to be so sure, the share that is right."""
+    said, right = (np.sum([getattr(one, key) for one in found], axis=0) for key in ("said", "right"))
+    return "  ".join(f"{r / s:.2f}" if s >= 30 else "   -" for r, s in zip(right, said, strict=True))
 
 
 # ------------------------------------------------------------------------------------- a hidden phase
@@ -185,10 +189,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = [name for name in KINDS if not options.kinds or any(part in name for part in options.kinds)]
     print("per thousand:                              flicker          unknown  swapped  right where sure to be")
     print("kind                     accuracy  alone    labels    raw                      .5    .6    .7    .8    .9")
-    good = True
+    good, everything = True, []
     for name in chosen:
         seeds = range(FIRST_SEED, FIRST_SEED + options.movies)
-        good &= print_kind(name, [look_through(Generated.of(KINDS[name], s, SIDE_PX, FRAMES)) for s in seeds])
+        found = [look_through(Generated.of(KINDS[name], s, SIDE_PX, FRAMES)) for s in seeds]
+        good &= print_kind(name, found)
+        everything += found
+    if len(chosen) > 1:
+        print(f"{'all of them':76} {_shares(everything)}", flush=True)
     if not options.kinds or "hidden" in options.kinds:
         print("\na phase that the fit never saw: share of it that is unknown, and of all else")
         for name, found, false in hidden_phases():

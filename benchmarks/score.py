@@ -4,6 +4,7 @@
     python -m benchmarks.score --recipe translation front_lfo_sto
     python -m benchmarks.score --auto                   # K is not given either
     python -m benchmarks.score --methods                # every published method beside the default, one table
+    python -m benchmarks.score --reliability            # and of the points said to be .8 right, how many are?
 
 Only the scorer of the data folder reads a truth file.
 """
@@ -20,8 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.data import ROOT, require_data
+from benchmarks.in_time import BINS
 from emreel.recipe import DescriptorStep, Recipe
 from emreel.result import open_result
 
@@ -43,6 +46,7 @@ WANTED: dict[str, tuple[float, float | None, float | None]] = {
     "order_disorder": (0.98, None, None),
     "grain_growth": (0.85, None, 0.90),
 }
+N_VOID_LABELS = 997
 #: How much less is asked for when K is not given.
 WITHOUT_K = 0.02
 
@@ -88,14 +92,48 @@ def run_movie(data: Path, name: str, recipe: str, folder: Path, *, auto: bool) -
     void = label >= 254
     if result.layout.with_regions:
         label = result.region.values.astype(np.int32)
-    scored = place.parent / f"{name}.npz"
-    arrays = {"labels": np.where(void, -1, label), "valid": result.table("quality")["status"].to_numpy() != "blank"}
-    np.savez_compressed(scored, **arrays, tracks=label)
-    score = [sys.executable, str(data / "score.py"), "--truth", str(data / name), "--pred", str(scored)]
-    if result.layout.with_regions:
+    labels = np.where(void, -1, label)
+    scores = _scored(data, name, place, labels, tracks=label if result.layout.with_regions else None)
+    return scores | {"n_clusters": len(result.label_names)}, took
+
+
+def _scored(
+    data: Path, name: str, place: Path, labels: npt.NDArray[np.int32], tracks: npt.NDArray[np.int32] | None = None
+) -> dict[str, Any]:
+    """What the scorer says of labels, shape (time, y, x), -1 where there are none."""
+    prediction = place.parent / f"{name}.npz"
+    arrays = {} if tracks is None else {"tracks": tracks}
+    arrays["valid"] = open_result(place).table("quality")["status"].to_numpy() != "blank"
+    np.savez_compressed(prediction, labels=labels, **arrays)
+    score = [sys.executable, str(data / "score.py"), "--truth", str(data / name), "--pred", str(prediction)]
+    if tracks is not None:
         score += ["--tracks", "tracks"]
     out = subprocess.run([*score, "--valid", "valid"], check=True, capture_output=True, text=True).stdout
-    return json.loads(out) | {"n_clusters": len(result.label_names)}, took
+    scores: dict[str, Any] = json.loads(out)
+    return scores
+
+
+def reliability(data: Path, name: str, folder: Path) -> list[float]:
+    """Of the grid points of a labelled movie that are said to be so sure (`BINS`), the share that is right.
+
+    The scorer tells how many are right of all those from an edge of the bins on. All other pixels are void: they have
+    many labels, so that none of these stands for a class.
+    """
+    place = folder / "lattice" / name
+    result = open_result(place)
+    step = round(result.label.sizes["y"] / result.membership.sizes["y_grid"])
+    label = result.label.values[:, ::step, ::step]
+    sure = np.where(label < 254, result.membership.values.max(axis=1), 0)
+    void = 1000 + np.arange(result.label.size, dtype=np.int32).reshape(result.label.shape) % N_VOID_LABELS
+    right, said = [], []
+    for edge in (*BINS[:-1], 2.0):
+        pixels = void.copy()
+        pixels[:, ::step, ::step] = np.where(sure >= edge, label, void[:, ::step, ::step])
+        said.append(int((sure >= edge).sum()))
+        scores = _scored(data, name, place, pixels)
+        right.append(scores["accuracy"] * scores["frames"] * void[0].size)
+    parts, n = -np.diff(right), -np.diff(said)
+    return [float(part / max(count, 1)) for part, count in zip(parts, n, strict=True)]
 
 
 def row_of(name: str, scores: dict[str, Any], took: float) -> dict[str, Any]:
@@ -150,6 +188,7 @@ def main() -> None:
     parser.add_argument("--recipe", choices=[*RECIPES], action="append", help="default: lattice")
     parser.add_argument("--methods", action="store_true", help="every recipe, in one table")
     parser.add_argument("--auto", action="store_true", help="do not give K")
+    parser.add_argument("--reliability", action="store_true", help="how often labels are right that are said to be so")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "score", help="folder for results and scores.json")
     options = parser.parse_args()
     data = require_data()
@@ -160,6 +199,11 @@ def main() -> None:
         everything[recipe] = [row_of(movie, *one) for movie, one in zip(movies, scored, strict=True)]
         print_table(recipe, everything[recipe], auto=options.auto)
         (options.output / "scores.json").write_text(json.dumps(everything, indent=1))
+    if options.reliability:
+        print(f"\n{'right where sure to be':22}" + "".join(f"{edge:6.1f}" for edge in BINS[:-1]))
+        for movie in [name for name in options.movies if MOVIES[name] is not None]:
+            shares = reliability(data, movie, options.output)
+            print(f"{movie:22}" + "".join(f"{share:6.2f}" for share in shares), flush=True)
     if len(everything) > 1:
         print_methods(everything, [movie for movie in options.movies if MOVIES[movie] is not None])
     if any(is_met(row, auto=options.auto) == "NO" for row in everything.get("lattice", [])):

@@ -78,7 +78,7 @@ class RefineStep:
     other's labels (`emreel.refine.Potts`) with ``coupling``, the log odds where all agree, over ``reach_periods``, the
     Gaussian's sigma in lattice periods; left out: with lattice, not with the published methods.
     ``temperature`` : log posteriors are divided by it, so that memberships are as sure as they are right; left out:
-    learned from the edges of the movie's own labels (`emreel.refine.EdgeMargins`). ``novelty`` : regions of a phase
+    learned from the edges of the movie's own labels (`emreel.refine.Edges`). ``novelty`` : regions of a phase
     that the fit never saw are unknown, even where they lie near a class (`emreel.refine.Novelty`).
     """
 

@@ -22,7 +22,7 @@ from emreel.fit.sample import Rows, Sample
 from emreel.model import Model
 from emreel.provenance import Provenance, canonical_json, describe_movie, movie_digest
 from emreel.recipe import Recipe
-from emreel.refine import EdgeMargins, Plateaus, Potts
+from emreel.refine import Edges, Plateaus, Potts
 from emreel.refine.novelty import plateau_points
 
 #: Classes whose order differs by less than this share of the largest are told apart by intensity.
@@ -98,7 +98,7 @@ def _judged(model: Model, recipe: Recipe, sample: Sample, period_px: float) -> M
     size = plateau_points(period_px, model.stride)
     seen = sample.fold(partial(_judge_frame, model, size))
     if given is None:
-        model = replace(model, temperature=seen.margins.temperature(period_px, model.stride))
+        model = replace(model, temperature=seen.edges.temperature(model.centers, model.scatter))
     return replace(model, novelty=seen.plateaus.novelty(size)) if finds_new else model
 
 
@@ -106,17 +106,17 @@ def _judged(model: Model, recipe: Recipe, sample: Sample, period_px: float) -> M
 class _Judgement:
     """What a model says of frames of its sample; ``a + b`` adds frames."""
 
-    margins: EdgeMargins
+    edges: Edges
     plateaus: Plateaus
 
     def __add__(self, other: _Judgement) -> _Judgement:
-        return _Judgement(self.margins + other.margins, self.plateaus + other.plateaus)
+        return _Judgement(self.edges + other.edges, self.plateaus + other.plateaus)
 
 
 def _judge_frame(model: Model, size_points: int, frame: Frame, valid: Mask) -> _Judgement:
     scores, far = model.judge(frame, valid)
     seen = valid[:: model.stride, :: model.stride]
-    return _Judgement(EdgeMargins.of(scores, seen), Plateaus.of(far, seen, size_points))
+    return _Judgement(Edges.of(scores, seen), Plateaus.of(far, seen, size_points))
 
 
 def _canonical_order(

@@ -1,6 +1,6 @@
 """From scores on the grid to labels on the pixels: neighbours in mind, then upsampled."""
 
-from emreel.refine.calibration import EdgeMargins
+from emreel.refine.calibration import Edges
 from emreel.refine.errors import RefineError
 from emreel.refine.novelty import Novelty, Plateaus
 from emreel.refine.potts import Potts
@@ -10,7 +10,7 @@ from emreel.refine.upsampling import MAX_CLASSES, UNKNOWN, upsample_scores
 __all__ = [
     "MAX_CLASSES",
     "UNKNOWN",
-    "EdgeMargins",
+    "Edges",
     "Novelty",
     "Plateaus",
     "Potts",

@@ -1,15 +1,21 @@
-"""How sure labels are, learned without labels: from how steeply scores rise beside the edges.
+"""How sure labels are, learned without labels: from how far apart the classes are that meet at edges.
 
 Almost all errors of a good segmentation are edges drawn a little off, which the scatter within the classes knows
-nothing of: scores rise steeply beside an edge, so that points a pixel away from it claim to be certain. An edge is
-right to about a quarter of the lattice period, whatever the scores say. So log posteriors are divided by the
-temperature that makes the points beside an edge, half a period between grid points, as sure as edges are right:
+nothing of: across an edge between the classes a and b, scores rise from one's side to the other's by
 
-    T = M period / (3 stride),   M the median margin of grid points with a neighbour of another label,
+    D^2 = |c_a - c_b|^2 / scatter,
 
-the margin being that of the best score over the second best. On generated fronts, twins, ordering and decahedra (doses
-4 to 400) of the points said to be 0.8 there were right, in the mean over the movies of a kind: .81, .74, .76, .66; with
-no temperature .5 to .6. Too sure where many edges meet, as in a decahedron.
+within the width of the features' window, so that points a pixel away from it claim to be certain. Where the edge is
+right to a fixed share of that width, scores are right to a fixed share of D^2. So log posteriors are divided by
+
+    T = max(1, <D^2> / 20),   <D^2> the mean over the edges of the movie's own labels,
+
+the share being that of generated movies; never by less than 1: labels cannot be surer than Gaussian classes allow.
+Frames looked at together add up (`emreel.refine.Steady.certainty`).
+
+On generated fronts, twins, ordering and decahedra (doses 4 to 400) the best T a movie, known from the truth, lay within
+a fifth of this one; `python -m benchmarks.in_time` prints how often labels said to be so sure are right. It is too sure
+where edges are off by more: at a lattice of few pixels a period, and where three classes meet.
 """
 
 from __future__ import annotations
@@ -22,55 +28,45 @@ import numpy.typing as npt
 
 from emreel.refine.errors import RefineError
 
-#: Bins of the margins' histogram: eighths of an octave from 2^-10 to 2^14.
-_PER_OCTAVE, _LOWEST, _N_BINS = 8, -10, 192
-#: Fewer points beside edges than this tell nothing.
-_FEWEST = 50
-#: The temperature where there are no edges: the middle of what generated movies have.
-PLAIN_TEMPERATURE = 4.0
+#: D^2 over the temperature.
+SHARE = 20.0
 
 
 @dataclass(frozen=True, eq=False)
-class EdgeMargins:
-    """Margins beside edges, counted by size: a mergeable partial, integers, so the same in any order.
+class Edges:
+    """Which classes meet, and how often: a mergeable partial, integers, so the same in any order.
 
-    counts : shape (192,) int64, points by margin, eighths of an octave from 2^-10 on.
+    counts : shape (class, class) int64, symmetric, neighbours on the grid by their labels; none with itself.
     """
 
     counts: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, scores: npt.ArrayLike, valid: npt.NDArray[np.bool_] | None = None) -> Self:
-        """Margins of one frame's scores, shape (y_grid, x_grid, class); ``valid`` (y_grid, x_grid) points count."""
-        maps = np.asarray(scores, np.float32)
+        """Edges of one frame's scores, shape (y_grid, x_grid, class); ``valid`` (y_grid, x_grid) points count."""
+        maps = np.asarray(scores)
         if maps.ndim != 3 or 0 in maps.shape:
             raise RefineError(f"got scores of shape {maps.shape}, wanted (y_grid, x_grid, K).")
-        if maps.shape[2] == 1:
-            return cls(np.zeros(_N_BINS, np.int64))
-        label = maps.argmax(axis=2)
-        beside = np.zeros(label.shape, bool)
-        for first, second in (
-            ((slice(1, None),), (slice(-1),)),
-            ((slice(None), slice(1, None)), (slice(None), slice(-1))),
-        ):
-            differs = label[first] != label[second]
-            beside[first] |= differs
-            beside[second] |= differs
-        if valid is not None:
-            beside &= valid
-        ranked = np.partition(maps[beside], -2, axis=1)
-        margin = np.maximum(ranked[:, -1] - ranked[:, -2], np.float32(2.0**_LOWEST))
-        place = np.floor(_PER_OCTAVE * (np.log2(margin.astype(np.float64)) - _LOWEST)).astype(np.int64)
-        return cls(np.bincount(np.clip(place, 0, _N_BINS - 1), minlength=_N_BINS).astype(np.int64))
+        label, n = maps.argmax(axis=2), maps.shape[2]
+        seen = np.ones(label.shape, bool) if valid is None else valid
+        counts = np.zeros((n, n), np.int64)
+        for first, second in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+            both = seen[first] & seen[second]
+            counts += np.bincount(n * label[first][both] + label[second][both], minlength=n * n).reshape(n, n)
+        counts += counts.T
+        np.fill_diagonal(counts, 0)
+        return cls(counts)
 
     def __add__(self, other: Self) -> Self:
         return type(self)(self.counts + other.counts)
 
-    def temperature(self, period_px: float, stride: int) -> float:
-        """By what log posteriors are to be divided."""
-        total = int(self.counts.sum())
-        if total < _FEWEST:
-            return PLAIN_TEMPERATURE
-        middle = int(np.searchsorted(np.cumsum(self.counts), (total + 1) // 2))
-        median: float = 2.0 ** (_LOWEST + (middle + 0.5) / _PER_OCTAVE)
-        return max(median * period_px / (3 * stride), 0.1)
+    def temperature(self, centers: npt.ArrayLike, scatter: float) -> float:
+        """By what log posteriors of one frame are to be divided.
+
+        centers : shape (class, component). scatter : variance of a class around its centre, of one component.
+        Without any edge, all pairs of classes count alike.
+        """
+        at = np.asarray(centers, np.float64)
+        apart = ((at[:, None] - at[None]) ** 2).sum(axis=2) / scatter
+        weight = self.counts if self.counts.any() else 1 - np.eye(len(at))
+        return max(float((weight * apart).sum() / max(weight.sum(), 1)) / SHARE, 1.0)

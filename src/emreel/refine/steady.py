@@ -64,13 +64,12 @@ class Steady:
             )
 
     def certainty(self, n_frames: int) -> float:
-        """What scores of so many frames together are worth, over their sum: 2 / (1 + (n - 1) rho), at most 1.
+        """What scores of so many frames together are worth, over their sum: 4 / (n + 3).
 
-        Frames of one correlation are worth the half of that. But it is beside edges that a label is unsure, and there
-        about half of the frames speak for either side.
+        Frames of the same mind add up, and are wrong together where an edge is drawn off. How much this is was found
+        on generated movies: whatever the correlation of their scores, it is the same within a tenth.
         """
-        rho = min((1 / self.weight - 1) / self.lag, 1.0)
-        return min(2 / (1 + (max(n_frames, 1) - 1) * rho), 1.0)
+        return 4 / (max(n_frames, 1) + 3)
 
     def __call__(
         self,
