@@ -27,12 +27,13 @@ Cost of a 384 x 384 frame: about 7 ms for the view (which workers make, in paral
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy import fft
+from threadpoolctl import ThreadpoolController
 
 from emreel.descriptors.base import Mask
 from emreel.movie import EmreelError
@@ -167,6 +168,10 @@ class DriftTracker:
             return state, DriftReport(drift_yx_px=(0.0, 0.0), sigma_px=0.0, turn_deg=0.0, agreement=1.0, ok=True)
         if state.reference.shape != view.shape:
             raise DriftError(f"got a view of {view.shape}, wanted {state.reference.shape} like the frames before it.")
+        with _blas().limit(limits=1):  # the bits of a product may change with its number of threads
+            return self._next(state, view)
+
+    def _next(self, state: DriftState, view: Floats) -> tuple[DriftState, DriftReport]:
         origin = np.array(state.origin_yx)
         expected = np.array(state.drift_yx_px) + state.velocity_yx_px + origin
         likely, evidence = self._likely_place(state, view, expected)
@@ -205,7 +210,10 @@ class DriftTracker:
         return np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.intp), side
 
     def _rest_map(self, state: DriftState, by_yx: npt.NDArray[np.intp], windowed: bool = False) -> Floats:
-        """How far every pixel belongs to the resting layer, moved by ``by_yx`` px, shape (y, x); times a Hann window."""
+        """How far every pixel belongs to the resting layer, moved by ``by_yx`` px, shape (y, x).
+
+        windowed : times the Hann window of the frame, which does not move.
+        """
         shape = state.reference.shape
         _, side = self._tiles(shape)
         grid = _grid(shape, side)
@@ -266,6 +274,11 @@ class DriftTracker:
             origin_yx=(state.origin_yx[0] - int(by[0]), state.origin_yx[1] - int(by[1])),
             rest=np.where(rest > 0, rest, 0.5).astype(np.float64),
         )
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController().select(user_api="blas")
 
 
 def _rested(rest: Doubles, index: npt.NDArray[np.intp], agrees: Doubles) -> Doubles:
@@ -330,8 +343,7 @@ def _overlap(shape_yx: tuple[int, ...], by_yx: npt.NDArray[np.intp]) -> tuple[tu
 
 
 def _correlated(image: Floats, taps: Doubles, axis: int, beyond: Literal["edge", "constant"]) -> Floats:
-    """Correlation with few taps along an axis; ``beyond`` the edge lies its last value, or 0. The taps are in order, and
-    those that are 0 cost nothing."""
+    """Correlation with a few taps along an axis; ``beyond`` the edge lies its last value, or 0."""
     reach, n = len(taps) // 2, image.shape[axis]
     widths = [(0, 0), (0, 0)]
     widths[axis] = (reach, reach)

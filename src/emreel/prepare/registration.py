@@ -120,8 +120,7 @@ def _scan_of_frame(shape_yx: tuple[int, int], sigma_px: float, reach_px: int) ->
     rows, ky, kx, twice = _frequencies(shape_yx, sigma_px)
     k2 = ky[:, None] ** 2 + kx[None, :] ** 2
     low, high = (edge / max(sigma_px, 0.8) for edge in NOISE_BAND)
-    reach = round(reach_px / PLACE_STEP_PX)
-    steps = np.arange(-reach, reach + 1) * PLACE_STEP_PX
+    steps = _steps(reach_px, PLACE_STEP_PX)
     return _FrameScan(
         rows=rows,
         ky=ky,
@@ -143,8 +142,13 @@ def _frequencies(shape_yx: tuple[int, int], sigma_px: float) -> tuple[npt.NDArra
     return rows, ky[rows], kx, np.where((kx > 0) & (kx < 0.5), 2, 1).astype(np.float32)
 
 
+def _steps(reach_px: float, step_px: float) -> Vector:
+    n = round(reach_px / step_px)
+    return np.asarray(np.arange(-n, n + 1) * step_px, np.float64)
+
+
 def _waves(at_px: float | Vector, k: Vector) -> Waves:
-    return np.exp(2j * np.pi * at_px * k).astype(np.complex64)
+    return np.asarray(np.exp(2j * np.pi * at_px * k), np.complex64)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -230,8 +234,7 @@ class _TileScan:
 @lru_cache(maxsize=4)
 def _scan_of_tile(side_px: int, sigma_px: float) -> _TileScan:
     _, ky, kx, twice = _frequencies((side_px, side_px), sigma_px)
-    reach = round(TILE_REACH_PX / TILE_STEP_PX)
-    steps = np.arange(-reach, reach + 1) * TILE_STEP_PX
+    steps = _steps(TILE_REACH_PX, TILE_STEP_PX)
     at, hann = np.arange(side_px, dtype=np.float64), hann_window(side_px)
     into_x = _waves(-at[:, None], kx) * hann[:, None]
     back_x = np.conj(_waves(steps[:, None], kx) * twice)
@@ -259,15 +262,16 @@ def _tile_spectra(image: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArra
 
 def _correlations(now: Waves, was: Waves, scan: _TileScan) -> Floats:
     """Normalised correlations of tiles, shape (row, step y, column, step x)."""
-    n_rows, n_ky, n_kx = len(now), len(scan.into_y), len(scan.twice)
+    n_rows, n_ky, n_parts = now.shape[0], now.shape[1], len(scan.twice)
+    n_columns, n_steps = 2 * now.shape[2] // n_parts, len(scan.steps)
 
     def size(spectra: Waves) -> Floats:
-        squares = spectra.view(np.float32).reshape(-1, n_kx) ** 2 @ scan.twice
-        return np.sqrt(squares.reshape(n_rows, n_ky, -1).sum(axis=1))
+        squares = spectra.view(np.float32).reshape(-1, n_parts) ** 2 @ scan.twice
+        return np.asarray(np.sqrt(squares.reshape(n_rows, n_ky, n_columns).sum(axis=1)), np.float32)
 
     norm = np.maximum(size(now) * size(was), np.float32(1e-30))
-    lines = np.matmul(scan.back_y, now * np.conj(was)).view(np.float32)
-    rho = (lines.reshape(-1, n_kx) @ scan.back_x).reshape(n_rows, len(scan.steps), -1, len(scan.steps))
+    lines = (scan.back_y @ (now * np.conj(was))).view(np.float32)
+    rho = (lines.reshape(-1, n_parts) @ scan.back_x).reshape(n_rows, n_steps, n_columns, n_steps)
     return np.asarray(rho / norm[:, None, :, None])
 
 
@@ -276,7 +280,7 @@ def _parabola_peaks(rho: Floats, steps: Vector) -> tuple[Doubles, Doubles, Doubl
     last = len(steps) - 1
     far = (steps[:, None] ** 2 + steps[None, :] ** 2) / (2 * TILE_REACH_PX**2)
     taper = (1 - TILE_TAPER * far).astype(np.float32)
-    i, j = np.divmod((rho * taper).reshape(len(rho), -1).argmax(axis=1), last + 1)
+    i, j = np.divmod((rho * taper).reshape(len(rho), taper.size).argmax(axis=1), last + 1)
     found = (i > 0) & (i < last) & (j > 0) & (j < last)
     i, j, n = np.clip(i, 1, last - 1), np.clip(j, 1, last - 1), np.arange(len(rho))
     around = rho[n[:, None, None], i[:, None, None] + np.arange(-1, 2)[:, None], j[:, None, None] + np.arange(-1, 2)]
@@ -284,8 +288,9 @@ def _parabola_peaks(rho: Floats, steps: Vector) -> tuple[Doubles, Doubles, Doubl
     yy, xx, yx = 2 * peak - up - down, 2 * peak - left - right, (b + c - a - d) / 4
     determinant = yy * xx - yx**2
     found &= (determinant > 1e-12) & (yy > 0)
-    inverse = np.where(found, np.array([[xx, -yx], [-yx, yy]]) / np.where(found, determinant, 1), np.eye(2)[:, :, None])
-    inverse = np.moveaxis(inverse, -1, 0)
+    adjugate = np.stack([xx, -yx, -yx, yy], axis=-1).reshape(-1, 2, 2)
+    adjugate[~found], determinant[~found] = np.eye(2), 1
+    inverse = adjugate / determinant[:, None, None]
     slope = np.stack([down - up, right - left], axis=-1) / 2
     away = (inverse @ slope[:, :, None])[:, :, 0]
     found &= np.all(np.abs(away) <= 1, axis=1)
@@ -313,10 +318,10 @@ def agree_on(tiles: TileShifts, rest: Vector, middle_yx: Vector) -> Consensus:
     spread, axes = np.linalg.eigh(tiles.covariance)
     along = np.swapaxes(axes, 1, 2)  # to the axes of each tile's covariance, on which its two shifts are independent
     arm = tiles.centre_yx - middle_yx
-    design = np.zeros((len(arm), 2, 3))
-    design[:, 0, 0] = design[:, 1, 1] = 1
-    design[:, 0, 2], design[:, 1, 2] = arm[:, 1], -arm[:, 0]
-    design = (along @ design).reshape(-1, 3)
+    moves = np.zeros((len(arm), 2, 3))
+    moves[:, 0, 0] = moves[:, 1, 1] = 1
+    moves[:, 0, 2], moves[:, 1, 2] = arm[:, 1], -arm[:, 0]
+    design = (along @ moves).reshape(-1, 3)
     shift = (along @ tiles.shift_yx[:, :, None]).ravel()
     prior = np.diag([1e-6, 1e-6, TURN_SIGMA_RAD**-2])
     fitted, normal = np.zeros(3), prior
@@ -327,7 +332,7 @@ def agree_on(tiles: TileShifts, rest: Vector, middle_yx: Vector) -> Consensus:
             likeness = _likeness(shift - design @ fitted, precision)
             weighted = design * (precision * np.repeat(weight * likeness, 2))[:, None]
             normal = prior + weighted.T @ design
-            fitted = np.linalg.solve(normal, weighted.T @ shift)
+            fitted = np.asarray(np.linalg.solve(normal, weighted.T @ shift), np.float64)
     error = np.linalg.eigvalsh(np.linalg.inv(normal)[:2, :2])[-1]
     agrees = tiles.trust * _likeness(shift - design @ fitted, precision)
     return Consensus(shift_yx=fitted[:2], turn_rad=float(fitted[2]), sigma_px=float(np.sqrt(error)), agrees=agrees)
