@@ -349,8 +349,8 @@ def _correlated(image: Floats, taps: Doubles, axis: int, beyond: Literal["edge",
     widths[axis] = (reach, reach)
     padded = np.pad(image, widths, mode=beyond)
     parts = [padded[i : i + n] if axis == 0 else padded[:, i : i + n] for i in range(len(taps))]
-    out = np.zeros_like(image)
+    out, share = np.zeros_like(image), np.empty_like(image)
     for tap, part in zip(taps.astype(image.dtype), parts, strict=True):
         if tap:
-            out += tap * part
+            out += np.multiply(part, tap, out=share)
     return out

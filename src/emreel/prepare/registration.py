@@ -17,10 +17,8 @@ Doubles = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
 Waves = npt.NDArray[np.complex64]
 
-#: Frequencies along an axis, times the sigma of the view, beyond which its Gaussian leaves next to nothing (4 % of the
-#: power of noise) and nothing is computed: 0.36 cycles/px at 0.8.
-HIGHEST = 0.288
 #: Band of frequencies times the sigma of the view in which hardly anything but noise is: 0.3 to 0.45 cycles/px at 0.8.
+#: Higher ones along an axis are left out.
 NOISE_BAND = (0.24, 0.36)
 #: Frequencies that count as one: a Hann window spreads each over 2.25, and a specimen that changes adds differences
 #: that noise does not explain, by which evidence is taken as four times weaker.
@@ -29,6 +27,8 @@ FREQUENCIES_A_MODE = 9.0
 PLACE_STEP_PX = 0.5
 #: The same for a tile, whose peak is then refined by a parabola; and how far from the expected place it is looked for.
 TILE_STEP_PX, TILE_REACH_PX = 0.25, 3.0
+#: Frequencies of a tile along an axis end here, times the sigma of the view: of noise it leaves 4 % of the power there.
+TILE_BAND = 0.288
 #: How much lower a tile's correlation counts in the corners of that square: the next lattice column is not preferred.
 TILE_TAPER = 0.3
 #: Share of a tile's pixels that a Hann window leaves: (sum w^2)^2 / sum w^4, both axes.
@@ -117,7 +117,7 @@ class _FrameScan:
 
 @lru_cache(maxsize=4)
 def _scan_of_frame(shape_yx: tuple[int, int], sigma_px: float, reach_px: int) -> _FrameScan:
-    rows, ky, kx, twice = _frequencies(shape_yx, sigma_px)
+    rows, ky, kx, twice = _frequencies(shape_yx, NOISE_BAND[1] / sigma_px)
     k2 = ky[:, None] ** 2 + kx[None, :] ** 2
     low, high = (edge / max(sigma_px, 0.8) for edge in NOISE_BAND)
     steps = _steps(reach_px, PLACE_STEP_PX)
@@ -134,11 +134,10 @@ def _scan_of_frame(shape_yx: tuple[int, int], sigma_px: float, reach_px: int) ->
     )
 
 
-def _frequencies(shape_yx: tuple[int, int], sigma_px: float) -> tuple[npt.NDArray[np.intp], Vector, Vector, Floats]:
-    """Rows of an FFT up to `HIGHEST`, ky and kx there, and how often kx counts, for the half plane that is left out."""
+def _frequencies(shape_yx: tuple[int, int], highest: float) -> tuple[npt.NDArray[np.intp], Vector, Vector, Floats]:
+    """Rows of an FFT up to ``highest``, ky and kx there, and how often kx counts: for a half plane that is left out."""
     ky, kx = fft.fftfreq(shape_yx[0]), fft.rfftfreq(shape_yx[1])
-    rows = np.flatnonzero(np.abs(ky) <= HIGHEST / sigma_px)
-    kx = kx[kx <= HIGHEST / sigma_px]
+    rows, kx = np.flatnonzero(np.abs(ky) <= highest), kx[kx <= highest]
     return rows, ky[rows], kx, np.where((kx > 0) & (kx < 0.5), 2, 1).astype(np.float32)
 
 
@@ -189,9 +188,12 @@ def shift_tiles(
     rows, row = np.unique(corners_yx[index, 0], return_inverse=True)
     columns, column = np.unique(corners_yx[index, 1], return_inverse=True)
     scan = _scan_of_tile(side_px, sigma_px)
-    now = _tile_spectra(view, rows + near_yx[0], columns + near_yx[1], scan)
-    was = _tile_spectra(reference, rows, columns, scan)
-    shift, inverse, peak, found = _parabola_peaks(_correlations(now, was, scan)[row, :, column], scan.steps)
+    now, was = _spectra_along_x(view, columns + near_yx[1], scan), _spectra_along_x(reference, columns, scan)
+    rho = np.empty((len(rows), len(scan.steps), len(columns), len(scan.steps)), np.float32)
+    for i, y in enumerate(rows.tolist()):
+        there = y + int(near_yx[0])
+        rho[i] = _correlate(now[there : there + side_px], was[y : y + side_px], scan)
+    shift, inverse, peak, found = _parabola_peaks(rho[row, :, column], scan.steps)
     n_pixels = HANN_SHARE * side_px**2 / (4 * np.pi * sigma_px**2)
     noise = (1 - np.clip(peak, 0, 0.999) ** 2) / (n_pixels * np.maximum(peak, 1e-3))
     least = LEAST_SIGMAS / np.sqrt(n_pixels)
@@ -215,64 +217,65 @@ def _tile_means(known: npt.NDArray[np.bool_], corners_yx: npt.NDArray[np.intp], 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _TileScan:
-    """Products that take a tile of ``side_px`` to its Hann-windowed spectrum up to `HIGHEST`, and that to correlations.
+    """Real products that take a tile of ``side_px`` to its Hann-windowed spectrum and that to correlations.
 
-    Real factors hold a complex one's real and imaginary parts side by side: into_x, shape (side, kx 2); back_x, shape
-    (kx 2, step), which leaves the real part. Complex: into_y, shape (ky, side); back_y, shape (step, ky). twice,
-    shape (kx 2,), sums squares over the whole plane. steps : px.
+    into_x, back_x : shapes (side, kx 2) and (kx 2, step); along x the spectrum is complex, real and imaginary parts
+    side by side, and of what comes back the real part is left.
+    into_y, back_y : shapes (2 ky, side) and (step, 2 ky); along y the spectrum is cosines, then sines.
+    twice_y, twice_x : how often ky and kx count in sums of squares. steps : px.
     """
 
     side_px: int
-    into_y: Waves
+    into_y: Floats
     into_x: Floats
-    back_y: Waves
+    back_y: Floats
     back_x: Floats
-    twice: Floats
+    twice_y: Floats
+    twice_x: Floats
     steps: Vector
 
 
 @lru_cache(maxsize=4)
 def _scan_of_tile(side_px: int, sigma_px: float) -> _TileScan:
-    _, ky, kx, twice = _frequencies((side_px, side_px), sigma_px)
+    _, _, k, twice = _frequencies((side_px, side_px), TILE_BAND / sigma_px)
     steps = _steps(TILE_REACH_PX, TILE_STEP_PX)
-    at, hann = np.arange(side_px, dtype=np.float64), hann_window(side_px)
-    into_x = _waves(-at[:, None], kx) * hann[:, None]
-    back_x = np.conj(_waves(steps[:, None], kx) * twice)
+    into = _waves(np.arange(float(side_px))[:, None], k) * hann_window(side_px)[:, None]
+    back = _waves(steps[:, None], k) * twice
     return _TileScan(
         side_px=side_px,
-        into_y=_waves(-at, ky[:, None]) * hann,
-        into_x=into_x.view(np.float32),
-        back_y=_waves(steps[:, None], ky),
-        back_x=back_x.view(np.float32).T,
-        twice=np.repeat(twice, 2),
+        into_y=np.concatenate([into.real, into.imag], axis=1).T,
+        into_x=np.conj(into).view(np.float32),
+        back_y=np.concatenate([back.real, -back.imag], axis=1),
+        back_x=np.conj(back).view(np.float32).T,
+        twice_y=np.tile(twice, 2),
+        twice_x=np.repeat(twice, 2),
         steps=steps,
     )
 
 
-def _tile_spectra(image: Floats, rows: npt.NDArray[np.intp], columns: npt.NDArray[np.intp], scan: _TileScan) -> Waves:
-    """Spectra of the tiles that begin at all of these rows and columns, shape (row, ky, column kx)."""
-    side = scan.side_px
-    strips = np.lib.stride_tricks.sliding_window_view(np.asarray(image, np.float32), side, axis=1)[:, columns]
-    along_x = (strips.reshape(-1, side) @ scan.into_x).view(np.complex64).reshape(len(image), -1)
-    spectra = np.empty((len(rows), len(scan.into_y), along_x.shape[1]), np.complex64)
-    for spectrum, y in zip(spectra, rows.tolist(), strict=True):
-        np.matmul(scan.into_y, along_x[y : y + side], out=spectrum)
-    return spectra
+def _spectra_along_x(image: Floats, columns: npt.NDArray[np.intp], scan: _TileScan) -> Floats:
+    """Of strips of tile width that begin at these columns, shape (y, column kx 2)."""
+    image = np.asarray(image, np.float32)
+    spectra = np.empty((len(image), len(columns), len(scan.twice_x)), np.float32)
+    for i, x in enumerate(columns.tolist()):
+        spectra[:, i] = image[:, x : x + scan.side_px] @ scan.into_x
+    return spectra.reshape(len(image), -1)
 
 
-def _correlations(now: Waves, was: Waves, scan: _TileScan) -> Floats:
-    """Normalised correlations of tiles, shape (row, step y, column, step x)."""
-    n_rows, n_ky, n_parts = now.shape[0], now.shape[1], len(scan.twice)
-    n_columns, n_steps = 2 * now.shape[2] // n_parts, len(scan.steps)
+def _correlate(now_x: Floats, was_x: Floats, scan: _TileScan) -> Floats:
+    """Normalised correlations of a row of tiles, of their spectra along x: shape (step y, column, step x)."""
+    n_x, n_steps = len(scan.twice_x), len(scan.steps)
+    now, was = scan.into_y @ now_x, scan.into_y @ was_x
 
-    def size(spectra: Waves) -> Floats:
-        squares = spectra.view(np.float32).reshape(-1, n_parts) ** 2 @ scan.twice
-        return np.asarray(np.sqrt(squares.reshape(n_rows, n_ky, n_columns).sum(axis=1)), np.float32)
+    def size(spectra: Floats) -> Floats:
+        return np.asarray(np.sqrt((scan.twice_y @ spectra**2).reshape(-1, n_x) @ scan.twice_x))
 
     norm = np.maximum(size(now) * size(was), np.float32(1e-30))
-    lines = (scan.back_y @ (now * np.conj(was))).view(np.float32)
-    rho = (lines.reshape(-1, n_parts) @ scan.back_x).reshape(n_rows, n_steps, n_columns, n_steps)
-    return np.asarray(rho / norm[:, None, :, None])
+    cosine, sine = np.split(now.view(np.complex64), 2)
+    cosine_was, sine_was = np.split(np.conj(was.view(np.complex64)), 2)
+    cross = np.concatenate([cosine * cosine_was + sine * sine_was, cosine * sine_was - sine * cosine_was])
+    rho = (scan.back_y @ cross.view(np.float32)).reshape(-1, n_x) @ scan.back_x
+    return np.asarray(rho.reshape(n_steps, -1, n_steps) / norm[:, None])
 
 
 def _parabola_peaks(rho: Floats, steps: Vector) -> tuple[Doubles, Doubles, Doubles, npt.NDArray[np.bool_]]:
