@@ -203,9 +203,12 @@ class DriftTracker:
         ones = np.ones(view.shape, np.float32)
         return DriftState(reference=view, count=ones, origin_yx=(0, 0), rest=np.ones(len(corners)))
 
+    def _side(self, shape_yx: tuple[int, ...]) -> int:
+        return min(self.tile_px, max(min(shape_yx) // 4 * 2, SMALLEST_TILE_PX), *shape_yx)
+
     def _tiles(self, shape_yx: tuple[int, ...]) -> tuple[npt.NDArray[np.intp], int]:
         """Corners (tile, 2) of tiles that overlap by half, and their side, px."""
-        side = min(self.tile_px, max(min(shape_yx) // 4 * 2, SMALLEST_TILE_PX), *shape_yx)
+        side = self._side(shape_yx)
         starts = [np.rint(np.linspace(0, n - side, m)) for n, m in zip(shape_yx, _grid(shape_yx, side), strict=True)]
         return np.stack(np.meshgrid(*starts, indexing="ij"), axis=-1).reshape(-1, 2).astype(np.intp), side
 
@@ -215,7 +218,7 @@ class DriftTracker:
         windowed : times the Hann window of the frame, which does not move.
         """
         shape = state.reference.shape
-        _, side = self._tiles(shape)
+        side = self._side(shape)
         grid = _grid(shape, side)
         hats = []  # bilinear between the middles of tiles: one product along y, one along x
         for n, m, by in zip(shape, grid, by_yx.tolist(), strict=True):

@@ -84,10 +84,13 @@ class BlockSums:
         """
         low = corners_yx / self.block_px
         high = low + side_px / self.block_px
+        within = np.all((high > 0) & (low < self.counts.shape), axis=1)
+        low, high = low[within], high[within]
         both = np.stack([self.counts, self.n_valid])
         table = np.pad(both.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
         ends = [_interpolate(table, y, x) for y in (high[:, 0], low[:, 0]) for x in (high[:, 1], low[:, 1])]
-        counts, n_valid = ends[0] - ends[1] - ends[2] + ends[3]
+        counts, n_valid = np.zeros((2, len(within)))
+        counts[within], n_valid[within] = ends[0] - ends[1] - ends[2] + ends[3]
         return counts, n_valid
 
 

@@ -27,8 +27,6 @@ FREQUENCIES_A_MODE = 9.0
 PLACE_STEP_PX = 0.5
 #: The same for a tile, whose peak is then refined by a parabola; and how far from the expected place it is looked for.
 TILE_STEP_PX, TILE_REACH_PX = 0.25, 3.0
-#: Frequencies of a tile along an axis end here, times the sigma of the view: of noise it leaves 4 % of the power there.
-TILE_BAND = 0.288
 #: How much lower a tile's correlation counts in the corners of that square: the next lattice column is not preferred.
 TILE_TAPER = 0.3
 #: Share of a tile's pixels that a Hann window leaves: (sum w^2)^2 / sum w^4, both axes.
@@ -117,7 +115,7 @@ class _FrameScan:
 
 @lru_cache(maxsize=4)
 def _scan_of_frame(shape_yx: tuple[int, int], sigma_px: float, reach_px: int) -> _FrameScan:
-    rows, ky, kx, twice = _frequencies(shape_yx, NOISE_BAND[1] / sigma_px)
+    rows, ky, kx, twice = _frequencies(shape_yx, sigma_px)
     k2 = ky[:, None] ** 2 + kx[None, :] ** 2
     low, high = (edge / max(sigma_px, 0.8) for edge in NOISE_BAND)
     steps = _steps(reach_px, PLACE_STEP_PX)
@@ -134,9 +132,9 @@ def _scan_of_frame(shape_yx: tuple[int, int], sigma_px: float, reach_px: int) ->
     )
 
 
-def _frequencies(shape_yx: tuple[int, int], highest: float) -> tuple[npt.NDArray[np.intp], Vector, Vector, Floats]:
-    """Rows of an FFT up to ``highest``, ky and kx there, and how often kx counts: for a half plane that is left out."""
-    ky, kx = fft.fftfreq(shape_yx[0]), fft.rfftfreq(shape_yx[1])
+def _frequencies(shape_yx: tuple[int, int], sigma_px: float) -> tuple[npt.NDArray[np.intp], Vector, Vector, Floats]:
+    """Rows of an FFT that are looked at, ky and kx there, and how often kx counts, half of the plane being left out."""
+    ky, kx, highest = fft.fftfreq(shape_yx[0]), fft.rfftfreq(shape_yx[1]), NOISE_BAND[1] / sigma_px
     rows, kx = np.flatnonzero(np.abs(ky) <= highest), kx[kx <= highest]
     return rows, ky[rows], kx, np.where((kx > 0) & (kx < 0.5), 2, 1).astype(np.float32)
 
@@ -217,7 +215,7 @@ def _tile_means(known: npt.NDArray[np.bool_], corners_yx: npt.NDArray[np.intp], 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _TileScan:
-    """Real products that take a tile of ``side_px`` to its Hann-windowed spectrum and that to correlations.
+    """Real products that take a tile of ``side_px`` to its Hann-windowed spectrum, and that to correlations.
 
     into_x, back_x : shapes (side, kx 2) and (kx 2, step); along x the spectrum is complex, real and imaginary parts
     side by side, and of what comes back the real part is left.
@@ -237,7 +235,7 @@ class _TileScan:
 
 @lru_cache(maxsize=4)
 def _scan_of_tile(side_px: int, sigma_px: float) -> _TileScan:
-    _, _, k, twice = _frequencies((side_px, side_px), TILE_BAND / sigma_px)
+    _, _, k, twice = _frequencies((side_px, side_px), sigma_px)
     steps = _steps(TILE_REACH_PX, TILE_STEP_PX)
     into = _waves(np.arange(float(side_px))[:, None], k) * hann_window(side_px)[:, None]
     back = _waves(steps[:, None], k) * twice
