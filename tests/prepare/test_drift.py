@@ -116,6 +116,12 @@ def test_tiny_frames_give_a_report(shape_yx: tuple[int, int]) -> None:
     assert all(np.isfinite(report.drift_yx_px).all() for report in reports)
 
 
+def test_a_frame_of_a_single_tile_that_moved_out_tells_no_drift() -> None:
+    scene = scene_of("front", shape_yx=(40, 40), n_frames=2, dose=60.0, drift_px_per_frame=(3.0, 0.0), wander_px=0.0)
+    reports = track(scene.frame(i) for i in range(2))
+    assert [report.ok for report in reports] == [True, False]
+
+
 def test_the_state_is_not_changed_and_the_result_is_the_same_twice() -> None:
     scene = scene_of("front", n_frames=3)
     tracker = DriftTracker()

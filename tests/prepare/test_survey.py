@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from emreel import engine
 from emreel.movie import make_movie
@@ -59,6 +60,15 @@ def test_chunks_threads_and_windows_change_nothing(
     lazy: xr.DataArray = movie.chunk(chunks)
     with engine.local_threads(2):
         assert same(survey_movie(lazy), expected)
+
+
+def test_threads_of_blas_change_nothing() -> None:
+    scene = make_scene("front", shape_yx=(256, 256), n_frames=5, dose=20.0, dtype="uint16", seed=2, wander_px=3.0)
+    survey, frames = Survey(reference_mean=20.0), [scene.frame(i) for i in range(5)]
+    with threadpool_limits(1):
+        expected = survey_frames(survey, frames)
+    with threadpool_limits(3):
+        assert same(survey_frames(survey, frames), expected)
 
 
 def test_large_frames_are_surveyed_in_bands_and_bins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,13 @@ When to use it: whenever phases of different brightness grow. When it fails: les
 tiles agree (the whole frame changes, or the beam is on another place); then the gain is the frame's mean over its
 running mean, and ``note`` says so. A change of brightness common to most tiles is gain, by definition.
 
-Cost: under 1 ms a frame of 512 x 512 px besides the block sums (0.3 ms).
+Cost: 1 ms a frame of 512 x 512 px besides the block sums (2 ms).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -83,12 +84,14 @@ class BlockSums:
         """
         low = corners_yx / self.block_px
         high = low + side_px / self.block_px
-        sums = []
-        for image in (self.counts, self.n_valid):
-            table = np.pad(image.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-            ends = [_interpolate(table, y, x) for y in (high[:, 0], low[:, 0]) for x in (high[:, 1], low[:, 1])]
-            sums.append(ends[0] - ends[1] - ends[2] + ends[3])
-        return sums[0], sums[1]
+        within = np.all((high > 0) & (low < self.counts.shape), axis=1)
+        low, high = low[within], high[within]
+        both = np.stack([self.counts, self.n_valid])
+        table = np.pad(both.cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
+        ends = [_interpolate(table, y, x) for y in (high[:, 0], low[:, 0]) for x in (high[:, 1], low[:, 1])]
+        counts, n_valid = np.zeros((2, len(within)))
+        counts[within], n_valid[within] = ends[0] - ends[1] - ends[2] + ends[3]
+        return counts, n_valid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,17 +225,18 @@ def _taught(state: FlickerState, level: Doubles, heard: npt.NDArray[np.bool_], s
 def _blocks(image: Doubles, block_px: int) -> Doubles:
     if block_px == 1:
         return image
-    rows = np.add.reduceat(image, np.arange(0, image.shape[0], block_px), axis=0)
-    sums: Doubles = np.add.reduceat(rows, np.arange(0, image.shape[1], block_px), axis=1)
-    assert sums.shape == tuple(grid_length(n, block_px) for n in image.shape)
-    return sums
+    height, width = (grid_length(n, block_px) * block_px for n in image.shape)
+    if image.shape != (height, width):
+        image = np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1])))
+    rows = reduce(np.add, [image[i::block_px] for i in range(block_px)])
+    return reduce(np.add, [rows[:, j::block_px] for j in range(block_px)])
 
 
 def _interpolate(table: Doubles, y: Doubles, x: Doubles) -> Doubles:
-    """Bilinear values of a summed-area table; positions are clipped to it."""
-    y, x = (np.clip(at, 0, n - 1) for at, n in zip((y, x), table.shape, strict=True))
-    i, j = (np.minimum(at.astype(np.intp), n - 2) for at, n in zip((y, x), table.shape, strict=True))
+    """Bilinear values of summed-area tables, shape (table, y, x); positions are clipped to them."""
+    y, x = (np.clip(at, 0, n - 1) for at, n in zip((y, x), table.shape[1:], strict=True))
+    i, j = (np.minimum(at.astype(np.intp), n - 2) for at, n in zip((y, x), table.shape[1:], strict=True))
     v, u = y - i, x - j
-    above = table[i, j] * (1 - u) + table[i, j + 1] * u
-    below = table[i + 1, j] * (1 - u) + table[i + 1, j + 1] * u
+    above = table[:, i, j] * (1 - u) + table[:, i, j + 1] * u
+    below = table[:, i + 1, j] * (1 - u) + table[:, i + 1, j + 1] * u
     return np.asarray(above * (1 - v) + below * v)

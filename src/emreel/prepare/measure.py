@@ -106,29 +106,31 @@ def _glances(movie: xr.DataArray, survey: Survey, frames: Sequence[int]) -> Iter
     shape_yx = (movie.sizes["y"], movie.sizes["x"])
     unit = survey.band_rows(shape_yx)
     bands = [band for frame in frames for band in _bands(frame, *shape_yx, unit)]
-    sums: dict[engine.Region, GlanceSums] = {}
+    seen: dict[engine.Region, Any] = {}
     faults: dict[int, str] = {}
 
     def set_aside(band: engine.Region, error: BaseException) -> None:
         faults[band.t0] = " ".join(str(error).split()) or type(error).__name__
 
-    engine.run_regions(movie, bands, _itself, _SumBand(survey, shape_yx), sums.__setitem__, set_aside)
+    engine.run_regions(movie, bands, _itself, _LookAt(survey, shape_yx), seen.__setitem__, set_aside)
     for frame, group in groupby(bands, key=lambda band: band.t0):
         if frame in faults:
             yield faults[frame]
         else:
-            yield survey.finish(engine.add_in_order([sums[band] for band in group]))
+            parts = [seen.pop(band) for band in group]
+            yield parts[0] if isinstance(parts[0], Glance) else survey.finish(engine.add_in_order(parts))
 
 
 @dataclass(frozen=True)
-class _SumBand:
-    """The task of one band of a frame."""
+class _LookAt:
+    """The task of one band of a frame: its sums, or the glance where it is the whole frame."""
 
     survey: Survey
     shape_yx: tuple[int, int]
 
-    def __call__(self, pixels: npt.NDArray[Any], region: Any) -> GlanceSums:
-        return self.survey.sum_band(pixels[0], self.shape_yx)
+    def __call__(self, pixels: npt.NDArray[Any], region: Any) -> GlanceSums | Glance:
+        sums = self.survey.sum_band(pixels[0], self.shape_yx)
+        return self.survey.finish(sums) if pixels.shape[1:] == self.shape_yx else sums
 
 
 @dataclass(frozen=True)
