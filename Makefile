@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 TOOLS := $(VENV)/.tools
 export MPLBACKEND := Agg
 
-.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score tracks methods phases in-time robustness plane-groups gallery clean
+.PHONY: help demo test check format docs-check bench memory faults live slurm scaling dashboard score tracks methods phases in-time robustness plane-groups gallery audit clean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -92,6 +92,10 @@ plane-groups: $(READY)  ## which descriptor tells which plane groups apart
 
 gallery: $(READY)  ## real micrographs, segmented -> gallery/
 	$(BIN)/python -m benchmarks.gallery
+
+audit: $(READY)  ## pinned versions against the advisory database (needs the internet)
+	$(PYTHON) -m venv build/audit && build/audit/bin/python -m pip install --quiet pip-audit
+	build/audit/bin/pip-audit --strict --requirement constraints.txt --no-deps --disable-pip
 
 clean:  ## remove what make made
 	rm -rf $(VENV) demo gallery score build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
