@@ -38,7 +38,17 @@ def run_tests(names: tuple[str, ...]) -> tuple[int, int, str]:
     """Tries, failures and the names of what failed."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            "junit_family=xunit1",
+            f"--junitxml={report}",
+        ]
         done = subprocess.run(
             [*command, *(f"tests/{name}" for name in names)],
             cwd=ROOT,
