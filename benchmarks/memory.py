@@ -24,6 +24,7 @@ import numpy as np
 import zarr
 
 from benchmarks.data import ROOT
+from emreel.label import label_stream
 from emreel.model import Model
 from emreel.result import open_result
 from emreel.synthetic import AmorphousFront, Detector
@@ -97,9 +98,10 @@ def watch(command: list[str]) -> tuple[float, float, int]:
 
 
 def check_first_frame(movie: Path, model: Path, result: Path) -> bool:
-    """Whether the labels that were made in tiles equal those of the whole frame, made here in one piece."""
+    """Whether the labels that were made in tiles equal those of whole frames in a stream, made here in one piece."""
     label = open_result(result).label[0].values
-    return bool(np.array_equal(label, Model.load(model).label(zarr.open_array(str(movie), mode="r")[0])))
+    whole = next(label_stream(zarr.open_array(str(movie), mode="r")[:], Model.load(model)))
+    return bool(np.array_equal(label, whole.label))
 
 
 def measure(folder: Path, n_frames: int, side: int) -> dict[str, Any]:
