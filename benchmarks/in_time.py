@@ -199,8 +199,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{'all of them':76} {_shares(everything)}", flush=True)
     if not options.kinds or "hidden" in options.kinds:
         print("\na phase that the fit never saw: share of it that is unknown, and of all else")
-        for name, found, false in hidden_phases():
-            print(f"{name:44} {found:6.3f} {false:8.4f}", flush=True)
+        for name, share, false in hidden_phases():
+            print(f"{name:44} {share:6.3f} {false:8.4f}", flush=True)
     sys.exit(not good)
 
 

@@ -39,7 +39,8 @@ from emreel import engine
 from emreel.engine.regions import Reel, _delayed_work
 from emreel.fit import fit_model
 from emreel.io import open_movie
-from emreel.label import _Job, _LabelBlock, frames_per_block, label_movie
+from emreel.label import frames_per_block, label_movie
+from emreel.label.blocks import Job, LabelBlock
 from emreel.model import Model
 from emreel.prepare.measure import FRAMES_AT_ONCE, survey_movie
 from emreel.prepare.survey import Survey
@@ -113,10 +114,10 @@ def measure_driver(n_frames: int, model: Model) -> DriverCost:
     layout = layout_of(n_frames, model)
     blocks = list(layout.blocks())
     planned = time.perf_counter()
-    reel, locate = Reel(movie), partial(_Job.region, reach_px=model.reach, shape_yx=(SIDE, SIDE))
-    work = _LabelBlock(model, layout, "/result")
+    reel, locate = Reel(movie), partial(Job.region, reach_px=model.reach, shape_yx=(SIDE, SIDE))
+    work = LabelBlock(model, layout, "/result")
     middle = blocks[len(blocks) // 2 :][:64]
-    jobs = [_Job(block, block.frames, None) for block in middle]
+    jobs = [Job(block, block.frames, None) for block in middle]
     started = time.perf_counter()
     graphs = [dict(dask.optimize(_delayed_work(work, reel.cut(locate(job)), job))[0].__dask_graph__()) for job in jobs]
     took = time.perf_counter() - started
@@ -174,7 +175,7 @@ class Nothing:
     def __init__(self, model: Model, layout: Layout) -> None:
         self.model, self.layout = model, layout
 
-    def __call__(self, pixels: Any, job: _Job) -> Record:
+    def __call__(self, pixels: Any, job: Job) -> Record:
         rows = tuple(
             {"frame": frame, "gain": 1.0, "signature": "0" * 16, "label_px": [0] * 256} for frame in range(*job.frames)
         )
@@ -192,7 +193,7 @@ def measure_cluster(n_workers: int, n_blocks: int, model: Model) -> ClusterCost:
     n_frames = n_blocks * blocks_frames
     movie = open_movie(da.zeros((n_frames, 1, 1), chunks=(16, 1, 1), dtype=np.uint8))  # chunks as of true frames
     layout = layout_of(n_frames, model)
-    jobs = [_Job(block, block.frames, None) for block in layout.blocks()]
+    jobs = [Job(block, block.frames, None) for block in layout.blocks()]
     locate = lambda job: engine.Region(*job.frames, engine.regions.Tile(0, 1, 0, 1))  # noqa: E731
     most = [0]
     with scheduler_and_workers(n_workers) as (client, scheduler):
@@ -200,7 +201,7 @@ def measure_cluster(n_workers: int, n_blocks: int, model: Model) -> ClusterCost:
         engine.run_regions(movie, jobs[: 4 * n_workers], locate, Nothing(model, layout), lambda *_: None)
         rss = scheduler.memory_info().rss
 
-        def note(job: _Job, record: Record) -> None:
+        def note(job: Job, record: Record) -> None:
             if job.block.index % 50 == 0:
                 most[0] = max(most[0], client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)))
 
@@ -241,7 +242,7 @@ def measure_ledger(model: Model, n_blocks: int = 200) -> float:
     """Milliseconds a block to count it as done: a line, flushed to the disk."""
     layout = layout_of(n_blocks * frames_per_block((SIDE, SIDE)), model)
     work = Nothing(model, layout)
-    records = [work(None, _Job(block, block.frames, None)) for block in layout.blocks()]
+    records = [work(None, Job(block, block.frames, None)) for block in layout.blocks()]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "result"
         with acquire_lock(path) as lock:
@@ -259,11 +260,11 @@ def measure_label(model: Model) -> float:
     layout, source = layout_of(3 * n, model), scene(3 * n)
     block = layout.block(1)
     around = (block.frames[0] - model.lag, block.frames[1] + model.lag)
-    job = _Job(block, around, None, np.zeros((around[1] - around[0], 2)) if model.survey else None)
+    job = Job(block, around, None, np.zeros((around[1] - around[0], 2)) if model.survey else None)
     pixels = np.stack([source.frame(i) for i in range(*around)])
     with engine.schedulers.single_threaded_kernels(), tempfile.TemporaryDirectory() as folder:
         new_store(Path(folder) / "result", layout, model)
-        work = _LabelBlock(model, layout, str(Path(folder) / "result"))
+        work = LabelBlock(model, layout, str(Path(folder) / "result"))
         work(pixels, job)
         start = time.process_time()
         work(pixels, job)

@@ -39,3 +39,15 @@ def test_an_unknown_item_is_named():
     )
     assert done.returncode == 2
     assert "unknown item 'nothing'" in done.stderr
+
+
+#: Run by environments of their own, with the peers in them.
+OF_PEERS = {"pystem_worker", "pystem_polar_worker", "resnet_reference"}
+
+
+def test_every_benchmark_finds_what_it_imports():
+    names = {file.stem for file in (ROOT / "benchmarks").glob("*.py")} - OF_PEERS - {"__init__"}
+    assert "scaling" in names
+    code = "\n".join(f"import benchmarks.{name}" for name in sorted(names))
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
