@@ -1,6 +1,6 @@
 """What each step of the default recipe is worth, on generated movies: accuracy with the step switched off.
 
-    python -m benchmarks.ablation                     # every kind, every step, a few minutes
+    python -m benchmarks.ablation                     # every kind, every step, half an hour
     python -m benchmarks.ablation front decahedron --seeds 5
 
 Every movie is fitted and labelled anew without the step, given K alone. The table holds, per kind, the mean over the
@@ -23,8 +23,9 @@ import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
 from emreel.fit import fit_model
+from emreel.label import label_stream
 from emreel.movie import make_movie
-from emreel.recipe import Recipe, SampleStep
+from emreel.recipe import DescriptorStep, Recipe, SampleStep
 from emreel.synthetic import Scene, make_scene
 
 Frames = npt.NDArray[Any]
@@ -54,14 +55,38 @@ def _nearest(recipe: Recipe) -> Recipe:
     return replace(recipe, refine=replace(recipe.refine, upsample="nearest"))
 
 
+def _frame_by_frame(recipe: Recipe) -> Recipe:
+    return replace(recipe, time=replace(recipe.time, steady=False))
+
+
+def _knowing_all(recipe: Recipe) -> Recipe:
+    return replace(recipe, refine=replace(recipe.refine, novelty=False))
+
+
+def _with_lattice(recipe: Recipe, **fields: float) -> Recipe:
+    return replace(recipe, descriptor=DescriptorStep(name="lattice", fields=fields))
+
+
+def _hardly_bright(recipe: Recipe) -> Recipe:
+    return _with_lattice(recipe, intensity_share=0.01)
+
+
+def _with_any_contrast(recipe: Recipe) -> Recipe:
+    return _with_lattice(recipe, contrast_floor=100.0)
+
+
 #: Steps of the recipe, and how each is switched off.
 STEPS: dict[str, Callable[[Recipe], Recipe]] = {
+    "intensity channel": _hardly_bright,
+    "local contrast": _with_any_contrast,
     "intensity fields": _without_field,
     "merge and split": _unseparated,
     "cores, but k-means": _plain_kmeans,
     "cores, but k-means merged and split": _separated_kmeans,
     "neighbours": _alone,
     "linear upsampling": _nearest,
+    "neighbours in time": _frame_by_frame,
+    "unknown phases": _knowing_all,
 }
 
 
@@ -135,7 +160,7 @@ def _disturbed(frames: Frames, kind: Kind, seed: int) -> Frames:
 def score(movie: Generated, recipe: Recipe) -> dict[str, float]:
     """Accuracy under the best one-to-one naming of the labels, and the front's rms error, px."""
     model = fit_model(make_movie(movie.frames), recipe)
-    found = [model.label_frame(frame) for frame in movie.frames]
+    found = list(label_stream(movie.frames, model))
     label = np.stack([one.label for one in found])
     n = max(movie.n_clusters, int(movie.labels.max()) + 1)
     table = np.zeros((n, n), np.int64)
@@ -202,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, list[dict[str, Any
     parser.add_argument("kinds", nargs="*", help=f"parts of: {', '.join(KINDS)}")
     parser.add_argument("--seeds", type=int, default=4, help="movies a kind")
     parser.add_argument("--side-px", type=int, default=256)
-    parser.add_argument("--frames", type=int, default=6)
+    parser.add_argument("--frames", type=int, default=10)
     parser.add_argument("-o", "--output", type=Path, help="file for every row, JSON")
     options = parser.parse_args(arguments)
     everything: dict[str, list[dict[str, Any]]] = {}
