@@ -1,6 +1,6 @@
 """What each step of the default recipe is worth, on generated movies: accuracy with the step switched off.
 
-    python -m benchmarks.ablation                     # every kind, every step, half an hour
+    python -m benchmarks.ablation                     # every kind, every step, ten minutes
     python -m benchmarks.ablation front decahedron --seeds 5
 
 Every movie is fitted and labelled anew without the step, given K alone. The table holds, per kind, the mean over the

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from emreel.fit.rims import InsideCounts
+from benchmarks.ablation import KINDS, Generated
+from benchmarks.in_time import accuracy_of
+from emreel.fit.rims import InsideCounts, has_mixtures
 
 
 def count_plainly(label: np.ndarray, valid: np.ndarray, n_classes: int, reach: int) -> tuple[list[int], list[int]]:
@@ -55,3 +57,21 @@ def test_thin_stripes_are_rims_and_wide_ones_are_not(width_points: int) -> None:
     share = InsideCounts.of(label, np.ones(label.shape, bool), 2, 2).share
     assert (share[1] > 0.3) == (width_points > 5)
     assert share[0] > 0.7
+
+
+@pytest.mark.parametrize(
+    ("third", "wanted"), [((5.0, 1.0), True), ((5.0, 6.0), False), ((-3.0, 0.0), True), ((9.0, 0.5), True)]
+)
+def test_a_mixture_lies_between_two_others(third: tuple[float, float], wanted: bool) -> None:
+    assert has_mixtures(np.array([(0.0, 0.0), (10.0, 0.0), third])) is wanted
+
+
+def test_two_centres_mix_nothing() -> None:
+    assert not has_mixtures(np.array([(0.0, 0.0), (10.0, 0.0)]))
+
+
+@pytest.mark.parametrize("seed", [901, 913])
+def test_a_given_number_of_phases_is_not_spent_on_a_rim(seed: int) -> None:
+    """Two layers that hardly differ, at four electrons a pixel: the front's rim was told apart instead of them."""
+    movie = Generated.of(KINDS["front, lit from a side"], seed, 256, 16)
+    assert accuracy_of(movie.frames, movie.labels, movie.n_clusters) > 0.96

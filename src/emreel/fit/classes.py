@@ -7,6 +7,9 @@ For the clusterer "cores" without a K given, three things decide how many phases
 3. Uneven illumination and thickness smear the brightness of a phase, and with it the valley to another phase that
    differs in brightness only. So one or two more classes are tried with an intensity field (`emreel.cluster.field`):
    they stay when the field, taken out, leaves valleys between all classes.
+
+With a K given, a class that lies between two others and has no inside is their rim, too: then more classes are looked
+for until K are left without rims.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from emreel.descriptors.base import Descriptor
 from emreel.descriptors.lattice import Lattice
 from emreel.fit.errors import FitError
 from emreel.fit.projection import N_EXTRA, Projection, gather_cores, gather_reservoir, learn_projection
-from emreel.fit.rims import Labeller, without_rims
+from emreel.fit.rims import Labeller, has_mixtures, without_rims
 from emreel.fit.sample import CORE_COLUMNS, EXTRA_COLUMNS, Rows, Sample
 from emreel.model import MOST_CLASSES
 from emreel.recipe import Recipe
@@ -130,10 +133,9 @@ def find_classes(evidence: Evidence, init: npt.ArrayLike | None = None) -> tuple
         return _with_field(evidence, separate(evidence.seeds, found) if evidence.is_separated else found)
     if isinstance(clusterer, CoreClusters):
         steady = _Steady.of(evidence)
-        centers = steady.fit(clusterer)
         if evidence.wanted is None:
-            return _counted(evidence, steady, centers)
-        return _with_field(evidence, separate(evidence.seeds, centers) if evidence.is_separated else centers)
+            return _counted(evidence, steady, steady.fit(clusterer))
+        return _with_field(evidence, _given(evidence, steady, evidence.wanted))
     return _with_field(evidence, clusterer.fit(evidence.seeds).cluster_centers_)
 
 
@@ -226,6 +228,27 @@ def _counted(evidence: Evidence, steady: _Steady, centers: Centers) -> tuple[Cen
         if len(_without_rims(evidence, descriptor, more, field)) == wanted:
             return _with_field(evidence, start)
     return found
+
+
+def _given(evidence: Evidence, steady: _Steady, wanted: int) -> Centers:
+    """So many centres; where one of them is the rim of others, those of more classes that are none."""
+    descriptor, centers = evidence.projection.descriptor, _parted(evidence, steady, wanted)
+    if not isinstance(descriptor, Lattice) or not has_mixtures(centers):
+        return centers
+    if len(_without_rims(evidence, descriptor, centers)) == wanted:
+        return centers
+    for n_more in range(1, MORE_CLASSES + 1):
+        found = _without_rims(evidence, descriptor, _parted(evidence, steady, wanted + n_more))
+        if len(found) == wanted:
+            return found
+    return centers
+
+
+def _parted(evidence: Evidence, steady: _Steady, n_clusters: int) -> Centers:
+    """So many centres, merged and split where the recipe wants it."""
+    cluster, seed = evidence.recipe.cluster, evidence.recipe.seed
+    centers = steady.fit(CoreClusters(n_clusters, seed=seed, **cluster.options))
+    return separate(evidence.seeds, centers) if evidence.is_separated else centers
 
 
 def _without_rims(

@@ -27,6 +27,8 @@ from emreel.fit.sample import Sample
 REACH_PERIODS = 1.0
 #: A phase has at least this share of its points inside.
 LEAST_INSIDE = 0.3
+#: What lies between two centres is less of a detour than this, over the straight way.
+MOST_DETOUR = 1.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,15 @@ class Labeller:
         """The same without class k."""
         kept = np.delete(np.arange(len(self.centers)), k)
         return Labeller(self.projection, self.centers[kept], None if self.field is None else self.field.reordered(kept))
+
+
+def has_mixtures(centers: Centers) -> bool:
+    """Whether a centre lies about between two others, shape (class, component): what mixes both may be their rim."""
+    apart = np.sqrt(((centers[:, None] - centers[None]) ** 2).sum(axis=2))
+    detour = apart[:, :, None] + apart[None]  # from the first over the second to the third
+    n = np.arange(len(centers))
+    detour[n, n] = detour[:, n, n] = np.inf
+    return bool((detour < MOST_DETOUR * apart[:, None]).any())
 
 
 def without_rims(labeller: Labeller, sample: Sample, period_px: float) -> Centers:
