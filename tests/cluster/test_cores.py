@@ -68,6 +68,14 @@ def test_brightness_must_part_more_clearly() -> None:
     assert len(CoreClusters().fit(rows[:, ::-1].copy(), brightness).cluster_centers_) == 2
 
 
+def test_groups_are_held_to_the_same_valleys() -> None:
+    groups = [blobs([[4.2 * k, 0.0]], [4000], seed=k) for k in range(2)]  # 0.22 by the density
+    cores = CoreClusters()
+    assert cores.shallowest(groups) < 1 < cores.shallowest(groups, np.array([[1.0, 0.0]]))
+    assert cores.shallowest(groups, np.array([[0.0, 1.0]])) == cores.shallowest(groups)
+    assert cores.shallowest([groups[0], groups[1][:5]]) == np.inf
+
+
 def test_a_small_phase_is_found_where_plain_kmeans_splits_a_large_one() -> None:
     from emreel.cluster import MiniBatchKMeans
 

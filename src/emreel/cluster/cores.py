@@ -119,18 +119,23 @@ class CoreClusters:
             self.cluster_centers_ = kmeans.fit(steady).cluster_centers_
         return self
 
-    def shallowest(self, groups: Sequence[npt.ArrayLike], n_independent: float | None = None) -> float:
+    def shallowest(
+        self,
+        groups: Sequence[npt.ArrayLike],
+        brightness: npt.NDArray[np.float64] | None = None,
+        n_independent: float | None = None,
+    ) -> float:
         """The shallowest valley between groups of rows, over the shallowest that parts two phases.
 
-        groups : the rows of each, shapes (n, d). n_independent : of all rows together. Above 1 some groups are one
-        phase, as is said of groups of hardly any rows.
+        groups : the rows of each, shapes (n, d). brightness, n_independent : as for `fit`, of all rows together.
+        Above 1 some groups are one phase, as is said of groups of hardly any rows.
         """
         parsed = [parse_rows(group) for group in groups]
         if min(map(len, parsed)) < LEAST_ROWS:
             return np.inf
         worth = _worth_of(sum(map(len, parsed)), n_independent)
         pairs = ((a, b) for i, a in enumerate(parsed) for b in parsed[:i])
-        return max((valley_between(a, b, worth) / self.valley for a, b in pairs), default=0.0)
+        return max((valley_between(a, b, worth) / self._allowed(a, b, brightness) for a, b in pairs), default=0.0)
 
     def _check_options(self) -> None:
         for name, least in (("n_fine", 1), ("n_clusters", 1)):
@@ -157,12 +162,16 @@ class CoreClusters:
 
     def _merge(self, rows: Rows, groups: list[Rows], brightness: npt.NDArray[np.float64] | None) -> list[Rows]:
         """Merge until all valleys are deep enough, or K groups are left; without K, note every state down to one."""
+
+        def part(a: Rows, b: Rows) -> tuple[float, float]:
+            return valley_between(a, b, self._worth), self._allowed(a, b, brightness)
+
         groups = list(groups)
         valley = np.full((len(groups), len(groups)), -1.0)  # only below the diagonal
         allowed = np.ones_like(valley)
         for i in range(len(groups)):
             for j in range(i):
-                valley[i, j], allowed[i, j] = self._valley(groups[i], groups[j], brightness)
+                valley[i, j], allowed[i, j] = part(groups[i], groups[j])
         self.merging_: list[Merging] = []
         found: list[Rows] | None = None
         while True:
@@ -179,7 +188,7 @@ class CoreClusters:
             for k in range(len(groups)):
                 if k != j:
                     place = max(j, k), min(j, k)
-                    valley[place], allowed[place] = self._valley(groups[j], groups[k], brightness)
+                    valley[place], allowed[place] = part(groups[j], groups[k])
         assert found is not None
         if self.n_clusters is None:
             found = [group for group in found if len(group) >= self.least_share * len(rows)] or found[:1]
@@ -188,14 +197,13 @@ class CoreClusters:
     def _is_done(self, groups: list[Rows], worst: float) -> bool:
         return len(groups) == 1 or (worst <= 1 if self.n_clusters is None else len(groups) <= self.n_clusters)
 
-    def _valley(self, a: Rows, b: Rows, brightness: npt.NDArray[np.float64] | None) -> tuple[float, float]:
-        """The valley between two groups, and the shallowest that still parts them."""
-        allowed = self.valley
-        if brightness is not None:
-            apart = a.mean(axis=0, dtype=np.float64) - b.mean(axis=0, dtype=np.float64)
-            if np.sum((brightness @ apart) ** 2) > 0.5 * np.sum(apart**2):
-                allowed = self.brightness_valley
-        return valley_between(a, b, self._worth), allowed
+    def _allowed(self, a: Rows, b: Rows, brightness: npt.NDArray[np.float64] | None) -> float:
+        """The shallowest valley that parts two groups."""
+        if brightness is None:
+            return self.valley
+        apart = a.mean(axis=0, dtype=np.float64) - b.mean(axis=0, dtype=np.float64)
+        mainly = bool(np.sum((brightness @ apart) ** 2) > 0.5 * np.sum(apart**2))
+        return self.brightness_valley if mainly else self.valley
 
 
 def _worth_of(n_rows: int, n_independent: float | None) -> float:

@@ -6,7 +6,7 @@ For the clusterer "cores" without a K given, three things decide how many phases
 2. Classes without an inside are rims, not phases (`emreel.fit.rims`).
 3. Uneven illumination and thickness smear the brightness of a phase, and with it the valley to another phase that
    differs in brightness only. So one or two more classes are tried with an intensity field (`emreel.cluster.field`):
-   they stay when the field, taken out, leaves valleys between all classes.
+   they stay when the field, taken out, leaves valleys between all classes, clear ones where they differ in brightness.
 
 With a K given, a class that lies between two others and has no inside is their rim, too: then more classes are looked
 for until K are left without rims.
@@ -207,7 +207,8 @@ class _Steady:
         """The shallowest valley between the classes once the field is taken out (above 1 some are one phase)."""
         nearest = field.squared_distances(self.rows, centers, self.y_px, self.x_px).argmin(axis=1)
         flat = field.flattened(self.rows, centers, self.y_px, self.x_px)
-        return clusterer.shallowest([flat[nearest == k] for k in range(len(centers))], self.n_independent)
+        groups = [flat[nearest == k] for k in range(len(centers))]
+        return clusterer.shallowest(groups, self.brightness, self.n_independent)
 
 
 def _counted(evidence: Evidence, steady: _Steady, centers: Centers) -> tuple[Centers, IntensityField | None]:
