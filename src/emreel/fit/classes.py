@@ -14,9 +14,9 @@ for until K are left without rims.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -203,6 +203,10 @@ class _Steady:
     def fit(self, clusterer: CoreClusters) -> Centers:
         return clusterer.fit(self.rows, self.brightness, self.n_independent).cluster_centers_
 
+    def flattened(self, centers: Centers, field: IntensityField | None) -> Self:
+        """The same without a field."""
+        return self if field is None else replace(self, rows=field.flattened(self.rows, centers, self.y_px, self.x_px))
+
     def shallowest(self, clusterer: CoreClusters, centers: Centers, field: IntensityField) -> float:
         """The shallowest valley between the classes once the field is taken out (above 1 some are one phase)."""
         nearest = field.squared_distances(self.rows, centers, self.y_px, self.x_px).argmin(axis=1)
@@ -219,15 +223,17 @@ def _counted(evidence: Evidence, steady: _Steady, centers: Centers) -> tuple[Cen
     found = _with_field(evidence, _without_rims(evidence, descriptor, centers))
     if evidence.field_channel is None:
         return found
+    lit = steady.flattened(*_with_field(evidence, found[0], shared=True))  # by the light that these classes show
     for n_more in range(1, MORE_CLASSES + 1):
         wanted = len(found[0]) + n_more
         clusterer = CoreClusters(wanted, seed=evidence.recipe.seed, **evidence.recipe.cluster.options)
-        start = steady.fit(clusterer)
-        more, field = _with_field(evidence, start, shared=True)
-        if field is None or len(more) < wanted or steady.shallowest(clusterer, more, field) > 1:
-            continue
-        if len(_without_rims(evidence, descriptor, more, field)) == wanted:
-            return _with_field(evidence, start)
+        for points in (steady, lit):
+            start = points.fit(clusterer)
+            more, field = _with_field(evidence, start, shared=True)
+            if field is None or len(more) < wanted or steady.shallowest(clusterer, more, field) > 1:
+                continue
+            if len(_without_rims(evidence, descriptor, more, field)) == wanted:
+                return _with_field(evidence, start)
     return found
 
 
