@@ -69,7 +69,7 @@ def test_brightness_must_part_more_clearly() -> None:
 
 
 def test_groups_are_held_to_the_same_valleys() -> None:
-    groups = [blobs([[4.2 * k, 0.0]], [4000], seed=k) for k in range(2)]  # 0.22 by the density
+    groups = [blobs([[3.9 * k, 0.0]], [4000], seed=k) for k in range(2)]  # 0.30 by the density
     cores = CoreClusters()
     assert cores.shallowest(groups) < 1 < cores.shallowest(groups, np.array([[1.0, 0.0]]))
     assert cores.shallowest(groups, np.array([[0.0, 1.0]])) == cores.shallowest(groups)
