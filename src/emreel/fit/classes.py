@@ -6,7 +6,8 @@ For the clusterer "cores" without a K given, three things decide how many phases
 2. Classes without an inside are rims, not phases (`emreel.fit.rims`).
 3. Uneven illumination and thickness smear the brightness of a phase, and with it the valley to another phase that
    differs in brightness only. So one or two more classes are tried with an intensity field (`emreel.cluster.field`):
-   they stay when the field, taken out, leaves valleys between all classes, clearer ones where they differ in brightness.
+   they stay when the field, taken out, leaves valleys between all classes, and clear ones where they differ in
+   brightness.
 
 With a K given, a class that lies between two others and has no inside is their rim, too: then more classes are looked
 for until K are left without rims.
