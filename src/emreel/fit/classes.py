@@ -227,8 +227,8 @@ def _counted(evidence: Evidence, steady: _Steady, centers: Centers) -> tuple[Cen
     lit = steady.flattened(*_with_field(evidence, found[0], shared=True))  # by the light that these classes show
     for n_more in range(1, MORE_CLASSES + 1):
         wanted = len(found[0]) + n_more
-        clusterer = CoreClusters(wanted, seed=evidence.recipe.seed, **evidence.recipe.cluster.options)
-        for points in (steady, lit):
+        clusterer = _cores(evidence, wanted)
+        for points in dict.fromkeys((steady, lit)):  # without such light both are the same
             start = points.fit(clusterer)
             more, field = _with_field(evidence, start, shared=True)
             if field is None or len(more) < wanted or steady.shallowest(clusterer, more, field) > 1:
@@ -254,9 +254,13 @@ def _given(evidence: Evidence, steady: _Steady, wanted: int) -> Centers:
 
 def _parted(evidence: Evidence, steady: _Steady, n_clusters: int) -> Centers:
     """So many centres, merged and split where the recipe wants it."""
-    cluster, seed = evidence.recipe.cluster, evidence.recipe.seed
-    centers = steady.fit(CoreClusters(n_clusters, seed=seed, **cluster.options))
+    centers = steady.fit(_cores(evidence, n_clusters))
     return separate(evidence.seeds, centers) if evidence.is_separated else centers
+
+
+def _cores(evidence: Evidence, n_clusters: int) -> CoreClusters:
+    """The recipe's clusterer, for another number of classes."""
+    return CoreClusters(n_clusters, seed=evidence.recipe.seed, **evidence.recipe.cluster.options)
 
 
 def _without_rims(

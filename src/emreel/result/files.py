@@ -31,13 +31,7 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 def create_file(path: Path, data: bytes | memoryview, *, flush: bool = True) -> None:
     """Write a new file and flush it to the disk. Raises OSError."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
-    try:
-        write_all(descriptor, data)
-        if flush:
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _write(path, os.O_EXCL, data, flush=flush)
 
 
 def write_file(path: Path, data: bytes | memoryview, *, flush: bool = True) -> None:
@@ -68,15 +62,20 @@ def append_to(path: Path, data: bytes | memoryview, *, flush: bool = True) -> No
     StorageError : the disk is full or refuses; a part of ``data`` may be there.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
-        try:
-            write_all(descriptor, data)
-            if flush:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _write(path, os.O_APPEND, data, flush=flush)
     except OSError as error:
         raise explain_os_error(error, path) from error
+
+
+def _write(path: Path, how: int, data: bytes | memoryview, *, flush: bool) -> None:
+    """Open a file, made if it is missing, with the flag ``how``, and write; `O_EXCL` refuses one that is there."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | how | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        write_all(descriptor, data)
+        if flush:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(path: Path) -> None:
