@@ -8,11 +8,12 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import pytest
 
@@ -50,11 +51,9 @@ class Killer:
                     return
                 pids = worker_pids()
                 if pids:
-                    try:
+                    with suppress(ProcessLookupError):
                         os.kill(self._rng.choice(pids), signal.SIGKILL)
-                    except ProcessLookupError:
-                        continue
-                    self.kills += 1
+                        self.kills += 1
                 if done.wait(1.0):
                     return
 
@@ -98,6 +97,21 @@ def test_killed_while_labelling_loses_nothing(
             assert result.is_complete and verify_result(place) == []
             assert files_of(place) == wanted
             run += 1
+
+
+def test_workers_killed_while_they_start_are_called_back(small_frames: np.ndarray, small_model: Model) -> None:
+    from distributed import default_client
+
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "200 ms"}), engine.local_workers(2):
+        cluster = default_client().cluster
+        given_up = time.monotonic() + 60.0
+        while cluster.workers:
+            assert time.monotonic() < given_up
+            for pid in worker_pids():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.05)
+        assert fit_model(make_movie(small_frames[:6]), n_clusters=3).digest == small_model.digest
 
 
 def test_a_worker_that_hangs_is_replaced(

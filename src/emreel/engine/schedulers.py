@@ -105,6 +105,18 @@ def active_client() -> Any:
     return owner if isinstance(owner, Client) else None
 
 
+def recall_workers(client: Any) -> None:
+    """Start anew the workers that the client's cluster has given up.
+
+    A cluster of Dask's drops a worker that does not come back in time (``distributed.deploy.lost-worker-timeout``)
+    but still counts it among those it should have. When all are dropped, what was handed in would wait for ever.
+    """
+    cluster = client.cluster
+    wanted = getattr(cluster, "worker_spec", {})
+    if wanted.keys() - getattr(cluster, "workers", {}).keys():
+        cluster.scale(len(wanted))
+
+
 def is_synchronous() -> bool:
     return dask.config.get("scheduler", None) in ("sync", "synchronous", "single-threaded")
 

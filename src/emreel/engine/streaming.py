@@ -16,7 +16,7 @@ from dask.callbacks import Callback
 from dask.delayed import Delayed
 
 from emreel.engine.errors import EngineError, SchedulerLostError, WorkerKilledError
-from emreel.engine.schedulers import active_client, active_workers, single_threaded_kernels
+from emreel.engine.schedulers import active_client, active_workers, recall_workers, single_threaded_kernels
 
 P = TypeVar("P", bound=Any)
 Task = Callable[[Any], Delayed]
@@ -167,6 +167,7 @@ def _take_one(
         key = finished.get(timeout=LOOK_S)
     except queue.Empty:
         _require_running(client)
+        recall_workers(client)
         return
     item, future = in_flight.pop(key)
     try:
