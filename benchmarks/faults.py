@@ -35,7 +35,7 @@ def load_table() -> ModuleType:
 
 
 def run_tests(names: tuple[str, ...]) -> tuple[int, int, str]:
-    """Tries, failures and the names of what failed."""
+    """Tries, failures, and what failed with the first line of why."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [
@@ -63,8 +63,9 @@ def run_tests(names: tuple[str, ...]) -> tuple[int, int, str]:
     for case in cases:
         counted = [int(p.attrib["value"]) for p in case.findall(".//property") if p.attrib["name"] == "tries"]
         tries += sum(counted) or 1
-        if case.find("failure") is not None or case.find("error") is not None or case.find("skipped") is not None:
-            failed.append(case.attrib["name"])
+        wrong = [end for kind in ("failure", "error", "skipped") for end in case.findall(kind)]
+        if wrong:
+            failed.append(f"{case.attrib['name']}: {wrong[0].attrib.get('message', '').strip()}".splitlines()[0])
     if done.returncode and not failed:
         failed.append(done.stdout[-200:])
     return tries, len(failed), ", ".join(failed)

@@ -25,6 +25,7 @@ from emreel.label import label_movie, label_stream, repair_result
 from emreel.label import layout as label_layout
 from emreel.model import INVALID, UNKNOWN, Model, ModelError
 from emreel.movie import make_movie
+from emreel.progress import StepsDone
 from emreel.result import LockError, ResultError, acquire_lock, open_result, verify_result
 
 
@@ -164,6 +165,7 @@ from emreel.label import blocks as label_blocks
 from emreel.label import label_movie
 from emreel.model import Model
 from emreel.movie import make_movie
+from emreel.progress import StepsDone
 
 label_layout.BLOCK_PIXELS = 128 * 144
 class Slow(label_blocks.LabelBlock):
@@ -224,6 +226,21 @@ def test_killed_at_ten_random_moments_and_started_again(
     assert n_killed >= 3
     assert bytes_of(broken) == bytes_of(tmp_path / "whole" / "r")
     assert verify_result(broken) == []
+
+
+def test_nothing_is_left_of_workers_that_were_killed_while_writing(
+    front_movie: xr.DataArray, front_model: Model, tmp_path: Path
+) -> None:
+    halves = []
+
+    def die_while_writing(event: Any) -> None:
+        if isinstance(event, StepsDone) and event.name == "label" and event.n_done:
+            chunk = next(file for file in (tmp_path / "r" / "movie.zarr").rglob("0") if file.is_file())
+            halves.append(chunk.with_name(f".{chunk.name}.0a1b.partial"))
+            halves[-1].write_bytes(b"half a chunk")
+
+    label_movie(front_movie, front_model, tmp_path / "r", progress=die_while_writing)
+    assert halves and list((tmp_path / "r").rglob("*.partial")) == []
 
 
 def test_a_finished_result_is_left_as_it_is(

@@ -85,6 +85,7 @@ def label_movie(
         failed = label_missing(parsed, model, Path(path), ledger, found, progress, stop_on_error)
         write_frame_tables(path)
         write_quarantine(path, failed)
+        remove_partials(path)  # of workers that were killed
     result = open_result(path)
     tell_alarm(result, progress)
     return result
