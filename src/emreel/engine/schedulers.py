@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,8 @@ KEPT_MEMORY = {"MALLOC_TRIM_THRESHOLD_": 8 * 2**20, "MALLOC_MMAP_THRESHOLD_": 5 
 CONNECT_S = 20.0
 #: A worker process of this machine that says nothing for so long is started anew, s.
 WORKER_TTL_S = 30.0
+#: How often it is looked whether the scheduler and all workers are there, s.
+LOOK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -105,16 +108,32 @@ def active_client() -> Any:
     return owner if isinstance(owner, Client) else None
 
 
-def recall_workers(client: Any) -> None:
-    """Start anew the workers that the client's cluster has given up.
+@contextlib.contextmanager
+def recalled_workers(client: Any) -> Iterator[None]:
+    """Start anew, meanwhile, the workers that the client's cluster gives up.
 
-    A cluster of Dask's drops a worker that does not come back in time (``distributed.deploy.lost-worker-timeout``)
-    but still counts it among those it should have. When all are dropped, what was handed in would wait for ever.
+    A worker that is killed while it starts is not started again, and a cluster of Dask's drops one that does not come
+    back in time (``distributed.deploy.lost-worker-timeout``), yet counts it among those it should have. When all are
+    dropped, what was handed in, or is fetched, would wait for ever.
     """
-    cluster = client.cluster
-    wanted = getattr(cluster, "worker_spec", {})
-    if wanted.keys() - getattr(cluster, "workers", {}).keys():
-        cluster.scale(len(wanted))
+    wanted = getattr(client.cluster, "worker_spec", None)
+    if wanted is None:
+        yield
+        return
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(LOOK_S):
+            if set(wanted) - set(client.cluster.workers):
+                client.cluster.scale(len(wanted))
+
+    watcher = threading.Thread(target=look, name="emreel-workers", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def is_synchronous() -> bool:

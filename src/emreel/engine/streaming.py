@@ -16,7 +16,13 @@ from dask.callbacks import Callback
 from dask.delayed import Delayed
 
 from emreel.engine.errors import EngineError, SchedulerLostError, WorkerKilledError
-from emreel.engine.schedulers import active_client, active_workers, recall_workers, single_threaded_kernels
+from emreel.engine.schedulers import (
+    LOOK_S,
+    active_client,
+    active_workers,
+    recalled_workers,
+    single_threaded_kernels,
+)
 
 P = TypeVar("P", bound=Any)
 Task = Callable[[Any], Delayed]
@@ -26,8 +32,6 @@ OnFailed = Callable[[Any, BaseException], None]
 TASKS_IN_FLIGHT = 4
 #: When so many tasks fail and none succeeds, the fault is not with one of them.
 ALL_FAIL = 8
-#: How often a silent scheduler is looked after, s.
-LOOK_S = 0.5
 
 
 def stream(items: Sequence[Any], task: Task, on_done: OnDone, on_failed: OnFailed | None = None) -> None:
@@ -94,7 +98,8 @@ def _run(items: Sequence[Any], task: Task, on_done: OnDone, on_failed: OnFailed)
     if client is None:
         _run_locally(items, task, on_done, on_failed)
     else:
-        _run_on_cluster(client, items, task, on_done, on_failed)
+        with recalled_workers(client):
+            _run_on_cluster(client, items, task, on_done, on_failed)
 
 
 def _run_locally(items: Sequence[Any], task: Task, on_done: OnDone, on_failed: OnFailed) -> None:
@@ -167,7 +172,6 @@ def _take_one(
         key = finished.get(timeout=LOOK_S)
     except queue.Empty:
         _require_running(client)
-        recall_workers(client)
         return
     item, future = in_flight.pop(key)
     try:
