@@ -108,3 +108,17 @@ class Projecting(Protocol):
     ) -> FeatureMap:
         """Return ``(features - mean) @ components.T``, shape (y_grid, x_grid, len(components)), float32."""
         ...
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """A descriptor that also looks out for what none of its features tells: a new phase shows by it, no class does."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether there is anything to look out for."""
+        ...
+
+    def watch(self, padded: Frame, valid: Mask | None = None) -> tuple[FeatureMap, npt.NDArray[np.float32]]:
+        """Return the features, and what is watched, shape (y_grid, x_grid), 0 where there is nothing of it."""
+        ...

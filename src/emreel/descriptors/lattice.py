@@ -13,7 +13,7 @@ from scipy import ndimage
 from emreel.descriptors.base import Feature, FeatureMap, Fold, Frame, Mask
 from emreel.descriptors.geometry import grid_length
 from emreel.descriptors.kernels import lattice as kernels
-from emreel.descriptors.peaks import Peaks, learn_peaks
+from emreel.descriptors.peaks import Peaks, half_way, learn_peaks
 from emreel.descriptors.sample_sums import CountSums, Sums, intensity_weight, white_noise
 from emreel.descriptors.welch import SpectrumSums
 from emreel.descriptors.working_grid import (
@@ -48,6 +48,9 @@ MEDIAN_OF_NORMAL = 0.6745
 FINE_PERIODS = 0.5
 #: Ring of a polycrystal: orientations over half a turn at which the lock-in is done.
 RING_ORIENTATIONS = 18
+
+
+GVectors = tuple[tuple[float, float], ...]
 
 
 class LatticeError(EmreelError, ValueError):
@@ -89,6 +92,7 @@ class Lattice:
     amplitude_global : typical total amplitude |A| of the movie's crystals, in z.
     intensity_weight : factor of the channel log(counts).
     plain_log_counts, plain_noise : without a lattice, the median of log(counts) and its noise.
+    watched_g_vectors : where `watch` looks for what has no feature; of the form of ``g_vectors``.
     mean_counts, zero_counts : the movie's mean, and what its detector reports for no electron.
     mean_periods, lockin_periods, energy_periods, intensity_periods : Gaussian sigmas of steps 1, 2, 3, 5, in d.
     contrast_periods, contrast_floor : reach of the local maximum of step 4, in d; share of A_global in it.
@@ -101,7 +105,7 @@ class Lattice:
     strengths of their own, or a brightness of their own, down to a few electrons a pixel. When it fails: phases that
     share every reflection at equal strength and brightness, and differ in the motif only (`translation`) or in a
     mirror or glide (`reflection`, `glide`); one lattice in many orientations, whose reflections are a ring; regions
-    narrower than two periods.
+    narrower than two periods. Order that the sample does not show has no feature of its own; `watch` sees it.
 
     Raises
     ------
@@ -127,7 +131,7 @@ class Lattice:
     clusterer: ClassVar[str] = "cores"
     unprojected: ClassVar[bool] = True
 
-    g_vectors: tuple[tuple[float, float], ...] = ()
+    g_vectors: GVectors = ()
     period_px: float = PLAIN_PERIOD_PX
     stride: int = 4
     noise_power: float = 1.0
@@ -137,6 +141,7 @@ class Lattice:
     zero_counts: float = 0.0
     plain_log_counts: float = 0.0
     plain_noise: float = 0.0
+    watched_g_vectors: GVectors = ()
     mean_periods: float = 1.5
     lockin_periods: float = 0.8
     energy_periods: float = 0.8
@@ -146,13 +151,14 @@ class Lattice:
     intensity_share: float = 0.5
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "g_vectors", tuple((float(gy), float(gx)) for gy, gx in self.g_vectors))
+        for field in ("g_vectors", "watched_g_vectors"):
+            object.__setattr__(self, field, tuple((float(gy), float(gx)) for gy, gx in getattr(self, field)))
         if self.stride < 1 or int(self.stride) != self.stride:
             raise LatticeError(f"got a stride of {self.stride} px, wanted a whole number from 1 up.")
         for field in ("period_px", "mean_periods", "lockin_periods", "energy_periods", "intensity_periods"):
             if not 0 < getattr(self, field) < np.inf:
                 raise LatticeError(f"got {field} = {getattr(self, field)}, wanted a positive number.")
-        for g in self.g_vectors:
+        for g in (*self.g_vectors, *self.watched_g_vectors):
             if not 0 < float(np.hypot(*g)) <= np.sqrt(0.5):
                 raise LatticeError(
                     f"got the g vector {g}, wanted (gy, gx) in cycles/px, not zero, up to 0.5 along an axis."
@@ -193,28 +199,36 @@ class Lattice:
         return max(n for n in range(1, self.stride + 1) if self.stride % n == 0 and n <= widest)
 
     def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
-        view = WorkingView.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
-        shape_yx = (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo)
-        picked = view.picked(self.stride, shape_yx)
-        channels = self._channels(view)
-        if not self.g_vectors:
-            channels[-1] = self._beyond_noise(channels[-1])
-        channels[-1] = np.float32(self.intensity_weight) * channels[-1]
-        return np.stack([channel[picked] for channel in channels], axis=-1)
+        view = self._view(padded, valid)
+        channels, _ = self._channels(view)
+        return self._picked(self._weighted(channels), view, padded)
+
+    @property
+    def watches(self) -> bool:
+        return bool(self.g_vectors and self.watched_g_vectors)
+
+    def watch(self, padded: Frame, valid: Mask | None = None) -> tuple[FeatureMap, Image]:
+        """The features, and beside them the energy at the watched g vectors, over the local contrast squared.
+
+        Returns
+        -------
+        Features, as from a call. Energy, shape (y_grid, x_grid): 0 where nothing is but the movie's own reflections, 1
+        about where others are as strong as they.
+        """
+        view = self._view(padded, valid)
+        channels, watched = self._channels(view, self.watched_g_vectors)
+        return self._picked(self._weighted(channels), view, padded), self._picked([watched], view, padded)[..., 0]
 
     def amplitudes(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
         """Amplitude of every g before the local contrast is divided out, in units of z = (f - m)/sqrt(m)."""
-        view = WorkingView.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
-        found = self._amplitudes(self._standardised(view, self._local_mean(view)), view)
-        shape_yx = (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo)
-        picked = view.picked(self.stride, shape_yx)
-        return np.stack([amplitude[picked] for amplitude in found], axis=-1)
+        view = self._view(padded, valid)
+        return self._picked(self._amplitudes(self._standardised(view, self._local_mean(view)), view), view, padded)
 
     @classmethod
     def suggest(cls, given: Mapping[str, Any], fold: Fold) -> Lattice:
         """Build the descriptor from the fields given; learn what is left out from the movie's sample.
 
-        Learns in this order: g vectors and period from the mean spectrum, stride from the period, counts,
+        Learns in this order: g vectors, what lies half way between them, and the period from the mean spectrum, stride from the period, counts,
         noise power, global amplitude, intensity weight. Each is one pass over the sample (a dozen frames
         spread over the movie are enough).
         """
@@ -223,6 +237,8 @@ class Lattice:
             peaks = learn_peaks(fold)
             learned.setdefault("g_vectors", _g_vectors(peaks))
             learned.setdefault("period_px", peaks.period_px or PLAIN_PERIOD_PX)
+            learned.setdefault("watched_g_vectors", half_way(peaks.g_yx))
+        learned.setdefault("watched_g_vectors", half_way(learned["g_vectors"]))
         learned.setdefault("stride", suggest_stride(learned["period_px"]))
         draft = cls(**learned)
         if not {"mean_counts", "zero_counts"} <= learned.keys():
@@ -257,6 +273,14 @@ class Lattice:
     def _least_counts(self) -> float:
         return max(LEAST_COUNTS * (self.mean_counts - self.zero_counts), float(np.finfo(np.float32).tiny))
 
+    def _view(self, padded: Frame, valid: Mask | None) -> WorkingView:
+        return WorkingView.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
+
+    def _picked(self, channels: list[Image], view: WorkingView, padded: Frame) -> FeatureMap:
+        """The channels at the descriptor's own grid points."""
+        picked = view.picked(self.stride, (padded.shape[0] - 2 * self.halo, padded.shape[1] - 2 * self.halo))
+        return np.stack([channel[picked] for channel in channels], axis=-1)
+
     def _local_mean(self, view: WorkingView) -> Image:
         """Local mean counts minus the movie's mean, on the working grid."""
         taps = gaussian_taps(self._sigma_px("mean"))
@@ -264,13 +288,24 @@ class Lattice:
         cover = smooth(view.weight, taps, view.grid_px, view.n_grid_yx)
         return divide_covered(total, cover)
 
-    def _channels(self, view: WorkingView) -> list[Image]:
-        """Every feature on the working grid, the intensity as it is."""
+    def _channels(self, view: WorkingView, watched: GVectors = ()) -> tuple[list[Image], Image]:
+        """Every feature on the working grid, the intensity as it is; what is watched, over the local contrast."""
         mean = self._local_mean(view)
         if not self.g_vectors:
-            return [self._log_counts(mean)]
-        amplitudes = self._scaled(self._amplitudes(self._standardised(view, mean), view), view)
-        return [*amplitudes, self._log_counts(self._mean_of_alike(amplitudes, view))]
+            return [self._log_counts(mean)], np.zeros_like(mean)
+        energies = self._energies(self._standardised(view, mean), view, (*self.g_vectors, *watched))
+        amplitudes = self._amplitudes_of(energies[: len(self.g_vectors)], view)
+        contrast = self._contrast(amplitudes, view)
+        scaled = [divide_covered(amplitude, contrast) for amplitude in amplitudes]
+        beside = sum(energies[len(self.g_vectors) :], np.zeros_like(mean))
+        (strange,) = self._amplitudes_of([beside], view)
+        return [*scaled, self._log_counts(self._mean_of_alike(scaled, view))], divide_covered(strange, contrast) ** 2
+
+    def _weighted(self, channels: list[Image]) -> list[Image]:
+        *amplitudes, intensity = channels
+        if not self.g_vectors:
+            intensity = self._beyond_noise(intensity)
+        return [*amplitudes, np.float32(self.intensity_weight) * intensity]
 
     def _log_counts(self, mean: Image) -> Image:
         counts = mean + np.float32(self.mean_counts - self.zero_counts)
@@ -298,35 +333,39 @@ class Lattice:
         return z
 
     def _amplitudes(self, z: Image, view: WorkingView) -> list[Image]:
-        """Amplitude of every g on the working grid, energy smoothed and freed from white noise."""
+        return self._amplitudes_of(self._energies(z, view, self.g_vectors), view)
+
+    def _energies(self, z: Image, view: WorkingView, g_vectors: GVectors) -> list[Image]:
+        """Squared amplitude of every g on the working grid, less what white noise leaves there."""
         grid, taps = view.grid_px, gaussian_taps(self._sigma_px("lockin"))
         radius = len(taps) // 2
         cover = smooth(view.weight, taps, grid, view.n_grid_yx)
-        inside = view.weight_on_grid
-        energy_taps = gaussian_taps(self._sigma_px("energy") / grid)
-        inside_smooth = smooth(inside, energy_taps, 1, inside.shape)
         # white noise of variance 1 leaves sum(K^2) / cover in |A|^2, the square of a wave's half amplitude
-        per_cover = divide_covered(inside, cover)
+        per_cover = divide_covered(view.weight_on_grid, cover)
         floor = np.float32(4 * self.noise_power * float(np.sum(taps.astype(np.float64) ** 2)) ** 2) * per_cover
         source = with_margin(z.T, radius, view.n_grid_yx[1], grid)
-        amplitudes = []
-        for gy, gx in self.g_vectors:
+        energies = []
+        for gy, gx in g_vectors:
             real, imag = kernels.demodulate_rows(source, *wave_taps(taps, gx), grid, view.n_grid_yx[1])
             real, imag = (with_margin(part.T, radius, view.n_grid_yx[0], grid) for part in (real, imag))
             energy = kernels.demodulate_energy(real, imag, *wave_taps(taps, gy), grid, view.n_grid_yx[0])
-            energy = np.float32(4) * energy * per_cover * per_cover - floor
-            energy = divide_covered(smooth(energy, energy_taps, 1, inside.shape), inside_smooth)
-            amplitudes.append(np.sqrt(np.maximum(energy, 0)))
-        return amplitudes
+            energies.append(np.float32(4) * energy * per_cover * per_cover - floor)
+        return energies
 
-    def _scaled(self, amplitudes: list[Image], view: WorkingView) -> list[Image]:
-        """The amplitudes over the local contrast (step 4)."""
+    def _amplitudes_of(self, energies: list[Image], view: WorkingView) -> list[Image]:
+        """Square roots of the energies, smoothed."""
+        inside, taps = view.weight_on_grid, gaussian_taps(self._sigma_px("energy") / view.grid_px)
+        inside_smooth = smooth(inside, taps, 1, inside.shape)
+        smoothed = (divide_covered(smooth(energy, taps, 1, inside.shape), inside_smooth) for energy in energies)
+        return [np.sqrt(np.maximum(energy, 0)) for energy in smoothed]
+
+    def _contrast(self, amplitudes: list[Image], view: WorkingView) -> Image:
+        """What the amplitudes of a point are divided by (step 4)."""
         size = 2 * self._contrast_radius + 1
         strongest = ndimage.maximum_filter(
             sum_of_squares(amplitudes) * view.weight_on_grid, size, mode="constant", cval=0.0
         )
-        contrast = np.sqrt(strongest + np.float32((self.contrast_floor * self.amplitude_global) ** 2))
-        return [divide_covered(amplitude, contrast) for amplitude in amplitudes]
+        return np.asarray(np.sqrt(strongest + np.float32((self.contrast_floor * self.amplitude_global) ** 2)))
 
     def _beyond_noise(self, log_counts: Image) -> Image:
         """Soft threshold: how far log(counts) lies beyond the noise around the movie's median."""
@@ -353,7 +392,7 @@ class Lattice:
     def _plain_sums(self, frame: Frame, valid: Mask) -> Sums:
         """One frame's median of log(counts), and its noise: the median difference between independent neighbours."""
         view = self._padded_view(frame, valid)
-        values = np.where(view.inside, self._channels(view)[-1], np.nan).astype(np.float64)
+        values = np.where(view.inside, self._channels(view)[0][-1], np.nan).astype(np.float64)
         apart = int(np.ceil(4 * self._sigma_px("mean") / self.grid_px))
         steps = np.concatenate(
             [(values[apart:] - values[:-apart]).ravel(), (values[:, apart:] - values[:, :-apart]).ravel()]
@@ -365,7 +404,7 @@ class Lattice:
     def _feature_sums(self, frame: Frame, valid: Mask) -> Sums:
         """Number of grid points, sums and sums of squares of every feature."""
         view = self._padded_view(frame, valid)
-        values = np.stack(self._channels(view), axis=-1)[view.inside].astype(np.float64)
+        values = np.stack(self._channels(view)[0], axis=-1)[view.inside].astype(np.float64)
         return Sums(np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)]))
 
 

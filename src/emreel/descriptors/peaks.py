@@ -21,6 +21,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage, special
 
 from emreel.descriptors.base import Fold, Mask
@@ -44,6 +45,8 @@ RING_OVER_PEAKS = 1.5
 RING_HALF_WIDTH = 2.5
 #: Power of a Hann window's peak over its height: 1.5 bins along each axis.
 HANN_PEAK_BINS = 1.5**2
+#: Places half way between reflections that are kept, and how near two of them are one, in shortest reflections.
+MOST_HALF_WAY, SAME_PLACE = 6, 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +143,28 @@ def learn_peaks(fold: Fold, tile_px: int = TILE_PX) -> Peaks:
         if enough or spectrum.window_px < tile_px or tile_px >= LARGEST_TILE_PX:
             return best
         tile_px *= 2
+
+
+def half_way(g_yx: npt.ArrayLike) -> tuple[tuple[float, float], ...]:
+    """Where a cell twice as large would show: at half of every reflection, and half way between two of them.
+
+    g_yx : shape (n, 2), cycles/px. Returns up to six (gy, gx), those of the lowest frequency; none on a reflection,
+    none nearer to the origin than half of the shortest.
+    """
+    g = np.asarray(g_yx, np.float64).reshape(-1, 2)
+    if len(g) == 0:
+        return ()
+    ends = np.concatenate([np.zeros((1, 2)), g, -g])
+    places = _into_half_plane((g[:, None] + ends[None, :]).reshape(-1, 2) / 2)
+    shortest = float(np.hypot(*g.T).min())
+    length = np.hypot(*places.T)
+    taken, found = [*g, *-g], []
+    for place in places[np.lexsort((places[:, 1], places[:, 0], np.round(length / shortest, 2)))]:
+        far = min(float(np.hypot(*(place - other))) for other in taken)
+        if far > SAME_PLACE * shortest and np.hypot(*place) > (0.5 - SAME_PLACE / 2) * shortest and np.hypot(*place) <= 0.5:
+            taken += [place, -place]
+            found.append((float(place[0]), float(place[1])))
+    return tuple(found[:MOST_HALF_WAY])
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from emreel.fit.sample import Rows, Sample
 from emreel.model import Model
 from emreel.provenance import Provenance, canonical_json, describe_movie, movie_digest
 from emreel.recipe import Recipe
-from emreel.refine import Edges, Plateaus, Potts
+from emreel.refine import Edges, Novelty, Plateaus, Potts
 from emreel.refine.novelty import plateau_points
 
 #: Classes whose order differs by less than this share of the largest are told apart by intensity.
@@ -99,24 +99,27 @@ def _judged(model: Model, recipe: Recipe, sample: Sample, period_px: float) -> M
     seen = sample.fold(partial(_judge_frame, model, size))
     if given is None:
         model = replace(model, temperature=seen.edges.temperature(model.centers, model.scatter))
-    return replace(model, novelty=seen.plateaus.novelty(size)) if finds_new else model
+    return replace(model, novelty=Novelty.learned(size, seen.far, seen.watched)) if finds_new else model
 
 
 @dataclass(frozen=True, eq=False)
-class _Judgement:
+class _JudgedSums:
     """What a model says of frames of its sample; ``a + b`` adds frames."""
 
     edges: Edges
-    plateaus: Plateaus
+    far: Plateaus
+    watched: Plateaus | None
 
-    def __add__(self, other: _Judgement) -> _Judgement:
-        return _Judgement(self.edges + other.edges, self.plateaus + other.plateaus)
+    def __add__(self, other: _JudgedSums) -> _JudgedSums:
+        watched = None if self.watched is None or other.watched is None else self.watched + other.watched
+        return _JudgedSums(self.edges + other.edges, self.far + other.far, watched)
 
 
-def _judge_frame(model: Model, size_points: int, frame: Frame, valid: Mask) -> _Judgement:
-    scores, far = model.judge(frame, valid)
+def _judge_frame(model: Model, size_points: int, frame: Frame, valid: Mask) -> _JudgedSums:
+    found = model.judge(frame, valid)
     seen = valid[:: model.stride, :: model.stride]
-    return _Judgement(Edges.of(scores, seen), Plateaus.of(far, seen, size_points))
+    watched = None if found.watched is None else Plateaus.of(found.watched, seen, size_points)
+    return _JudgedSums(Edges.of(found.scores, seen), Plateaus.of(found.far, seen, size_points), watched)
 
 
 def _canonical_order(

@@ -34,6 +34,20 @@ class FrameLabels:
 
 
 @dataclass(frozen=True, eq=False)
+class Judgement:
+    """What the points of one frame say by themselves.
+
+    scores : shape (y_grid, x_grid, class), log posteriors up to a constant of the point. far : shape (y_grid, x_grid),
+        squared distance to the nearest class, over the one from which on a point is unknown. watched : the same shape,
+        what the descriptor watches beside its features; None for nothing.
+    """
+
+    scores: npt.NDArray[np.float32]
+    far: npt.NDArray[np.float32]
+    watched: npt.NDArray[np.float32] | None
+
+
+@dataclass(frozen=True, eq=False)
 class FrameEvidence:
     """What one frame, or a piece of it, says by itself; what its labels and its neighbours' in time are made of.
 

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from emreel.cluster import membership, one_step, squared_distances
 from emreel.cluster.field import IntensityField
-from emreel.descriptors.base import Descriptor, FeatureMap, Frame, Mask, Projecting
+from emreel.descriptors.base import Descriptor, FeatureMap, Frame, Mask, Projecting, Watching
 from emreel.descriptors.geometry import Tile, grid_length, upsample_nearest, window_of
 from emreel.model.errors import ModelError
-from emreel.model.frames import INVALID, UNKNOWN, FrameEvidence, FrameLabels
+from emreel.model.frames import INVALID, UNKNOWN, FrameEvidence, FrameLabels, Judgement
 from emreel.model.saved import arrays_of, describe_model, read_model, values_of, write_model
 from emreel.movie import EmreelError
 from emreel.polycrystal import GrainFollower
@@ -140,20 +140,22 @@ class Model:
         frame = self._checked(frame)
         whole = Tile(0, frame.shape[0], 0, frame.shape[1])
         prepared, valid = self.prepare(frame, whole, self.report(frame))
-        return self._membership(self.judge(prepared, valid)[0])
+        return self._membership(self.judge(prepared, valid).scores)
 
-    def judge(self, prepared: Frame, valid: Mask) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Scores of a prepared frame's points, and how far each lies from every class.
+    def judge(self, prepared: Frame, valid: Mask) -> Judgement:
+        """Scores of a prepared frame's points, how far each lies from every class, and what is watched there.
 
         prepared, valid : shape (y, x).
 
         Scores, shape (y_grid, x_grid, class), are log posteriors up to a constant of the point, before the
         temperature. Distances, shape (y_grid, x_grid), are of each point alone: squared, to its nearest class, over
-        the one from which on a point is unknown.
+        the one from which on a point is unknown. Watched, of the same shape, is None where the descriptor looks out for
+        nothing (`emreel.descriptors.base.Watching`).
         """
         whole = Tile(0, prepared.shape[0], 0, prepared.shape[1])
-        scores, far = self._scores_alone(prepared, valid, whole, whole, prepared.shape)
-        return self._settled(scores), far
+        watches = isinstance(self.descriptor, Watching) and self.descriptor.watches
+        found = self._judged_alone(prepared, valid, whole, whole, prepared.shape, watches=watches)
+        return replace(found, scores=self._settled(found.scores))
 
     def report(self, frame: npt.NDArray[Any]) -> FrameReport:
         """What there is to say of a frame as recorded, shape (y, x): mean, status, dead lines."""
@@ -187,10 +189,11 @@ class Model:
             return FrameEvidence(None, None, None, shown)
         features = self._features_of_whole(prepared, valid, have, tile, shape_yx)
         around = self._around(tile, shape_yx, self._more_reach_px)
-        scores, far = self._scores_alone(prepared, valid, have, around, shape_yx, features)
-        far = far if self.novelty is None else self.novelty(far)
+        watches = self.novelty is not None and self.novelty.watched_threshold is not None
+        found = self._judged_alone(prepared, valid, have, around, shape_yx, features, watches=watches)
+        far = found.far if self.novelty is None else self.novelty(found.far, found.watched)
         far = far[self._points_of(self._around(tile, shape_yx, -self._potts_reach_px), around)]
-        return FrameEvidence(scores, far, _deep_inside(~valid, self._invalid_depth, have, tile), shown, features)
+        return FrameEvidence(found.scores, far, _deep_inside(~valid, self._invalid_depth, have, tile), shown, features)
 
     def label_window(
         self,
@@ -338,7 +341,7 @@ class Model:
             raise ModelError("the grains of a polycrystal are followed through whole frames, got a tile of one.")
         return self.descriptor(*window_of(prepared, valid, have, tile.grown(self.descriptor.halo)))
 
-    def _scores_alone(
+    def _judged_alone(
         self,
         prepared: Frame,
         valid: Mask,
@@ -346,12 +349,24 @@ class Model:
         tile: Tile,
         shape_yx: tuple[int, int],
         features: FeatureMap | None = None,
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Log posteriors of the tile's points alone; how far each is from its nearest centre, over what is unknown."""
-        distances = self._distances(prepared, valid, have, tile, shape_yx, features)
+        *,
+        watches: bool,
+    ) -> Judgement:
+        """What the tile's points say, neighbours not in mind."""
+        watched = None
+        if features is None:
+            padded, mask = window_of(prepared, valid, have, tile.grown(self.descriptor.halo))
+            if watches and isinstance(self.descriptor, Watching):
+                features, watched = self.descriptor.watch(padded, mask)
+                projected = self._projected(features)
+            else:
+                projected = self._project(padded, mask)
+        else:
+            projected = self._projected(features)
+        distances = self._distances(projected, tile, shape_yx)
         nearest = distances.argmin(axis=2)
         far = (distances.min(axis=2) / self.unknown_sq_distance[nearest]).astype(np.float32)
-        return np.float32(-0.5 / self.scatter) * distances, far
+        return Judgement(np.float32(-0.5 / self.scatter) * distances, far, watched)
 
     def _settled(self, scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return scores if self.potts is None else self.potts(scores)
@@ -396,20 +411,8 @@ class Model:
         )
         return rows, columns
 
-    def _distances(
-        self,
-        prepared: Frame,
-        valid: Mask,
-        have: Tile,
-        tile: Tile,
-        shape_yx: tuple[int, int],
-        features: FeatureMap | None = None,
-    ) -> npt.NDArray[np.float32]:
+    def _distances(self, projected: FeatureMap, tile: Tile, shape_yx: tuple[int, int]) -> npt.NDArray[np.float32]:
         """Squared distances of the tile's grid points to the centres, (y_grid, x_grid, class)."""
-        if features is None:
-            projected = self._project(*window_of(prepared, valid, have, tile.grown(self.descriptor.halo)))
-        else:
-            projected = self._projected(features)
         rows = projected.reshape(-1, projected.shape[-1])
         field = self._field_of(shape_yx)
         if field is None:
