@@ -12,7 +12,11 @@ import pytest
 import xarray as xr
 import zarr
 
+from emreel.fit import fit_model
 from emreel.model import INVALID, UNKNOWN, Model, ModelError
+from emreel.movie import make_movie
+from emreel.recipe import Recipe, SampleStep
+from emreel.synthetic import Detector, OrderDisorder
 
 
 @pytest.fixture
@@ -136,6 +140,22 @@ def test_a_phase_that_the_fit_never_saw_is_unknown(front_movie: xr.DataArray, fr
     report = front_model.report(frame)
     label = front_model.label_frame(wide, report).label
     assert np.mean(label[40:90, 190:250] == UNKNOWN) > 0.9
+
+
+@pytest.mark.parametrize("dose", [4.0, 40.0, 400.0])
+def test_order_that_the_fit_never_saw_is_unknown(dose: float, tmp_path: Path) -> None:
+    scene = OrderDisorder(shape_yx=(192, 192), n_frames=32, seed=31, detector=Detector(dose=dose))
+    early, late = range(4), range(10, 18, 2)
+    recipe = Recipe(sample=SampleStep(frames=len(early))).with_clusters(1)
+    fitted = fit_model(make_movie(np.stack([scene.frame(i) for i in early])), recipe)
+    fitted.save(tmp_path / "m.zarr")
+    model = Model.load(tmp_path / "m.zarr")
+    assert model == fitted and model.novelty == fitted.novelty
+    unknown = np.stack([model.label(scene.frame(i)) == UNKNOWN for i in late])
+    ordered = np.stack([scene.truth(i).labels == 1 for i in late])
+    assert 0.1 < ordered.mean() < 0.9
+    assert unknown[ordered].mean() > 0.9 and unknown[~ordered].mean() < 0.05
+    assert not np.stack([model.label(scene.frame(i)) == UNKNOWN for i in early]).any()
 
 
 def test_a_blank_frame_is_invalid(front_model: Model) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from emreel.descriptors.base import Descriptor, Feature, FeatureMap, Frame, Mask, Projecting
+from emreel.descriptors.base import Descriptor, Feature, FeatureMap, Frame, Mask, Projecting, Watching
 from emreel.descriptors.geometry import grid_length, pad_frame, plan_tiles
 
 #: Agreement asked between the same descriptor at two strides, of the largest feature value.
@@ -52,7 +52,7 @@ def check_descriptor(
     """
     given = _lattice_in_noise(seed) if frame is None else np.ascontiguousarray(frame, dtype=np.float32)
     _check_form(descriptor)
-    for variant in _variants(descriptor):
+    for variant in (*_variants(descriptor), *_watchers(descriptor)):
         suite = _Suite(variant, given, tolerance, np.random.default_rng(seed))
         suite.check_shapes()
         suite.check_input_untouched()
@@ -66,6 +66,8 @@ def check_descriptor(
             suite.check_centred()
         if isinstance(variant, Projecting):
             suite.check_projection()
+        if isinstance(variant, _Watcher):
+            suite.check_features_stay(variant)
     _check_strides_agree(descriptor, given, max(tolerance, STRIDE_TOLERANCE))
 
 
@@ -73,6 +75,27 @@ def _variants(descriptor: Descriptor) -> Iterator[Descriptor]:
     yield descriptor
     if descriptor.stride != 1 and _has_stride_field(descriptor):
         yield dataclasses.replace(descriptor, stride=1)  # type: ignore[type-var]
+
+
+def _watchers(descriptor: Descriptor) -> Iterator[_Watcher]:
+    for variant in _variants(descriptor):
+        if isinstance(variant, Watching) and variant.watches:
+            yield _Watcher(variant)
+
+
+class _Watcher:
+    """A watching descriptor, what it watches its last feature: it is held to the same laws."""
+
+    name = "watcher"
+
+    def __init__(self, descriptor: Any) -> None:
+        self.descriptor = descriptor
+        self.stride, self.halo = descriptor.stride, descriptor.halo
+        self.features = (*descriptor.features, Feature("watched"))
+
+    def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
+        features, watched = self.descriptor.watch(padded, valid)
+        return np.concatenate([features, watched[..., None]], axis=-1)
 
 
 def _has_stride_field(descriptor: Any) -> bool:
@@ -251,6 +274,12 @@ class _Suite:
             PROJECTION_TOLERANCE,
             f"{self.where}: project is not the projected features",
         )
+
+    def check_features_stay(self, watcher: _Watcher) -> None:
+        for valid in (None, self._with_dead_pixels()):
+            plain = watcher.descriptor(self.wide, valid)
+            same = np.array_equal(self.describe(self.wide, valid)[..., :-1], plain)
+            _demand(same, f"{self.where}: watch gives other features than a call.")
 
     def _reach(self, axis: int, side: int) -> int:
         """How far the middle grid point sees along an axis to one side, px, by bisection."""

@@ -13,6 +13,7 @@ from scipy.signal import convolve2d
 
 from emreel.descriptors.geometry import pad_frame
 from emreel.descriptors.lattice import Lattice, LatticeError, suggest_stride
+from emreel.descriptors.peaks import half_way
 from emreel.synthetic import AmorphousFront, Detector
 from emreel.testing import check_descriptor
 
@@ -55,14 +56,7 @@ def oracle(lattice, frame, valid):
     mean = covered_mean(counts, weight, lattice.mean_periods * d)
     least = 0.01 * (lattice.mean_counts - lattice.zero_counts)
     z = (counts - mean) / np.sqrt(np.maximum(mean - lattice.zero_counts, least)) * weight
-    kernel, t = gaussian_2d(lattice.lockin_periods * d)
-    cover = convolve2d(weight, kernel, mode="same")
-    strengths = []
-    for gy, gx in lattice.g_vectors:
-        reference = np.exp(2j * np.pi * (gy * t[:, None] + gx * t[None, :]))
-        lockin = convolve2d(z, kernel * reference, mode="same") / cover
-        energy = 4 * np.abs(lockin) ** 2 - 4 * lattice.noise_power * np.sum(kernel**2) / cover
-        strengths.append(np.sqrt(np.maximum(covered_mean(energy, weight, lattice.energy_periods * d), 0)))
+    strengths = [np.sqrt(np.maximum(energy, 0)) for energy in energies(lattice, lattice.g_vectors, z, weight)]
     total = sum(a**2 for a in strengths)
     reach = round(lattice.contrast_periods * d)
     around = np.pad(total * weight, reach)
@@ -71,7 +65,19 @@ def oracle(lattice, frame, valid):
     contrast = np.sqrt(strongest + (lattice.contrast_floor * lattice.amplitude_global) ** 2)
     scaled = [a / contrast for a in strengths]
     alike = mean_of_alike(np.minimum(np.sqrt(total) / contrast, 1), counts, weight, lattice)
-    return np.stack([*scaled, lattice.intensity_weight * np.log(np.maximum(alike - lattice.zero_counts, least))], -1)
+    intensity = lattice.intensity_weight * np.log(np.maximum(alike - lattice.zero_counts, least))
+    watched = np.maximum(sum(energies(lattice, lattice.watched_g_vectors, z, weight)), 0) / contrast**2
+    return np.stack([*scaled, intensity], -1), watched
+
+
+def energies(lattice, g_vectors, z, weight):
+    kernel, t = gaussian_2d(lattice.lockin_periods * lattice.period_px)
+    cover = convolve2d(weight, kernel, mode="same")
+    for gy, gx in g_vectors:
+        reference = np.exp(2j * np.pi * (gy * t[:, None] + gx * t[None, :]))
+        lockin = convolve2d(z, kernel * reference, mode="same") / cover
+        energy = 4 * np.abs(lockin) ** 2 - 4 * lattice.noise_power * np.sum(kernel**2) / cover
+        yield covered_mean(energy, weight, lattice.energy_periods * lattice.period_px)
 
 
 def mean_of_alike(guide, counts, weight, lattice):
@@ -93,11 +99,17 @@ def test_equals_direct_convolution(seed):
     frame = rng.poisson(image).astype(np.float32)
     valid = rng.random(frame.shape) > 0.03
     valid[20] = False
-    lattice = Lattice(g_vectors=G, period_px=4.3, stride=1, intensity_weight=0.7, zero_counts=5.0, **SETTLED)
+    watched = ((0.055, 0.01), (0.04, -0.2))
+    lattice = Lattice(
+        g_vectors=G, watched_g_vectors=watched, period_px=4.3, stride=1, intensity_weight=0.7, zero_counts=5.0, **SETTLED
+    )
 
-    got = describe(lattice, frame, valid)
+    got, strange = lattice.watch(*pad_frame(frame, lattice.halo, valid))
 
-    wanted = oracle(lattice, frame, valid)
+    wanted, wanted_strange = oracle(lattice, frame, valid)
+    np.testing.assert_array_equal(got, describe(lattice, frame, valid))
+    np.testing.assert_allclose(strange[valid], wanted_strange[valid], atol=1e-5)
+    assert 0.01 < wanted_strange[valid].max()
     # the square root near no energy at all magnifies float32's rounding
     np.testing.assert_allclose(got[valid], wanted[valid], atol=2e-3)
     assert np.sqrt(np.mean((got[valid] - wanted[valid]) ** 2)) < 2e-5
@@ -190,6 +202,22 @@ def test_local_contrast_evens_out_a_fading_crystal():
     assert scaled.max() < 1
 
 
+@pytest.mark.parametrize("level", [20.0, 2000.0])
+def test_what_is_watched_shows_at_the_watched_places_only(level):
+    known = 0.2 * wave((120, 240), (0.0, 0.125)) + 0.2 * wave((120, 240), (0.125, 0.0))
+    doubled = 0.2 * wave((120, 240), (0.0625, 0.0625)) * (np.arange(240) >= 120)
+    frame = np.random.default_rng(4).poisson(level * (1 + known + doubled)).astype(np.float32)
+    lattice = Lattice(
+        g_vectors=((0.0, 0.125), (0.125, 0.0)), watched_g_vectors=half_way(((0.0, 0.125), (0.125, 0.0))), period_px=8.0,
+        mean_counts=level, amplitude_global=float(np.sqrt(0.08 * level)),
+    )  # fmt: skip
+    _, strange = lattice.watch(*pad_frame(frame, lattice.halo))
+    assert np.median(strange[:, :26]) < 0.02
+    # half of the energy that both reflections have together, over 1 + 0.7^2 times theirs
+    assert np.median(strange[:, 34:]) == pytest.approx(0.5 / 1.49, rel=0.15)
+    assert not replace(lattice, watched_g_vectors=()).watches and lattice.watches
+
+
 # The protocol.
 
 
@@ -212,15 +240,28 @@ class AtOneStride:
     def features(self):
         return self.inner.features
 
+    @property
+    def watches(self):
+        return self.inner.watches
+
     def __call__(self, padded, valid=None):
         return self.inner(padded, valid)
+
+    def watch(self, padded, valid=None):
+        return self.inner.watch(padded, valid)
 
 
 @pytest.mark.parametrize("g_vectors", [G, ()])
 @pytest.mark.parametrize("stride", [1, 2, 3, 4])
 def test_keeps_the_laws_of_a_descriptor_to_the_bit(stride, g_vectors):
     lattice = Lattice(
-        g_vectors=g_vectors, period_px=5.0, stride=stride, plain_log_counts=5.3, plain_noise=0.01, **SETTLED
+        g_vectors=g_vectors,
+        watched_g_vectors=half_way(g_vectors),
+        period_px=5.0,
+        stride=stride,
+        plain_log_counts=5.3,
+        plain_noise=0.01,
+        **SETTLED,
     )
     # how far a local maximum is seen depends on the values, so the reach has no middle: see the mirrored frame
     check_descriptor(lattice if stride == 1 else AtOneStride(inner=lattice), centred=False)
@@ -255,6 +296,7 @@ def test_strides_agree_as_far_as_the_working_grid_goes(stride):
         {"energy_periods": -1.0},
         {"g_vectors": ((0.0, 0.0),)},
         {"g_vectors": ((0.7, 0.7),)},
+        {"watched_g_vectors": ((0.0, 0.0),)},
     ],
 )
 def test_impossible_fields_are_refused(fields):
@@ -294,6 +336,7 @@ def test_suggest_learns_the_movie(front_frames):
     squares = (np.hypot(*np.transpose(lattice.g_vectors)) * lattice_px) ** 2
     assert np.abs(squares - np.rint(squares)).max() < 0.02 * squares.max()
     assert lattice.stride == suggest_stride(lattice.period_px)
+    assert lattice.watched_g_vectors == half_way(lattice.g_vectors)
     assert lattice.mean_counts == pytest.approx(np.mean(frames), rel=1e-5)
     assert lattice.zero_counts == 0
     assert lattice.noise_power == pytest.approx(1.0, rel=0.2)  # counted electrons

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from emreel.descriptors.peaks import find_peaks, learn_peaks, measure_period
+from emreel.descriptors.peaks import find_peaks, half_way, learn_peaks, measure_period
 from emreel.descriptors.welch import SpectrumError, SpectrumSums
 
 
@@ -69,6 +69,35 @@ def test_peaks_lie_on_a_drawn_lattice(period_px, angle_deg, dose, seed):
         assert distance(found, g_yx) < 0.01
     assert peaks.period_px == pytest.approx(period_px, rel=0.01)
     assert np.all((peaks.g_yx[:, 0] > 0) | ((peaks.g_yx[:, 0] == 0) & (peaks.g_yx[:, 1] > 0)))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    first=st.floats(0.06, 0.2),
+    ratio=st.floats(1.0, 1.6),
+    between_deg=st.floats(60, 90),
+    turn_deg=st.floats(0, 180),
+    seed=st.integers(0, 1000),
+)
+def test_half_way_lies_every_doubled_cell_and_no_reflection(first, ratio, between_deg, turn_deg, seed):
+    angles = np.deg2rad([turn_deg, turn_deg + between_deg])
+    basis = np.stack([np.sin(angles), np.cos(angles)], axis=1) * first * np.array([[1.0], [ratio]])
+    orders = np.array([(1, 0), (0, 1), (1, 1), (1, -1), (2, 0), (0, 2)])
+    reflections = orders @ basis * np.random.default_rng(seed).choice([-1, 1], (6, 1))
+    reflections += np.random.default_rng(seed).normal(0, 2e-4, (6, 2))
+
+    found = np.array(half_way(reflections))
+
+    steps = found @ np.linalg.inv(basis)
+    assert len(found) <= 6 and np.abs(2 * steps - np.rint(2 * steps)).max() < 0.05
+    # the three ways to double a cell: along one side, along the other, along both
+    odd = {tuple(pair) for pair in np.rint(2 * steps).astype(int) % 2}
+    assert odd == {(0, 1), (1, 0), (1, 1)}
+    assert np.all((found[:, 0] > 0) | ((found[:, 0] == 0) & (found[:, 1] > 0)))
+
+
+def test_nothing_lies_half_way_between_no_reflections():
+    assert half_way(np.zeros((0, 2))) == ()
 
 
 def test_a_long_period_gets_a_larger_tile():
