@@ -144,8 +144,9 @@ def test_a_phase_that_the_fit_never_saw_is_unknown(front_movie: xr.DataArray, fr
 
 @pytest.mark.parametrize("dose", [4.0, 40.0, 400.0])
 def test_order_that_the_fit_never_saw_is_unknown(dose: float, tmp_path: Path) -> None:
-    scene = OrderDisorder(shape_yx=(192, 192), n_frames=32, seed=31, detector=Detector(dose=dose))
-    early, late = range(4), range(10, 18, 2)
+    detector = Detector(dose=dose, dtype="uint16")
+    scene = OrderDisorder(shape_yx=(192, 192), n_frames=32, seed=31, detector=detector)
+    early, late = range(4), range(12, 20, 2)
     recipe = Recipe(sample=SampleStep(frames=len(early))).with_clusters(1)
     fitted = fit_model(make_movie(np.stack([scene.frame(i) for i in early])), recipe)
     fitted.save(tmp_path / "m.zarr")
@@ -154,7 +155,7 @@ def test_order_that_the_fit_never_saw_is_unknown(dose: float, tmp_path: Path) ->
     unknown = np.stack([model.label(scene.frame(i)) == UNKNOWN for i in late])
     ordered = np.stack([scene.truth(i).labels == 1 for i in late])
     assert 0.1 < ordered.mean() < 0.9
-    assert unknown[ordered].mean() > 0.9 and unknown[~ordered].mean() < 0.05
+    assert unknown[ordered].mean() > 0.9 and unknown[~ordered].mean() < 0.1
     assert not np.stack([model.label(scene.frame(i)) == UNKNOWN for i in early]).any()
 
 

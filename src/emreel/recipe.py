@@ -79,7 +79,8 @@ class RefineStep:
     Gaussian's sigma in lattice periods; left out: with lattice, not with the published methods.
     ``temperature`` : log posteriors are divided by it, so that memberships are as sure as they are right; left out:
     learned from the edges of the movie's own labels (`emreel.refine.Edges`). ``novelty`` : regions of a phase
-    that the fit never saw are unknown, even where they lie near a class (`emreel.refine.Novelty`).
+    that the fit never saw are unknown, even where they lie near a class or differ by an order that no feature tells
+    (`emreel.refine.Novelty`).
     """
 
     upsample: Literal["linear", "nearest"] = "linear"

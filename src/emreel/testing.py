@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,8 @@ def check_descriptor(
     """
     given = _lattice_in_noise(seed) if frame is None else np.ascontiguousarray(frame, dtype=np.float32)
     _check_form(descriptor)
-    for variant in (*_variants(descriptor), *_watchers(descriptor)):
+    variants: list[Descriptor] = [*_variants(descriptor), *_watchers(descriptor)]
+    for variant in variants:
         suite = _Suite(variant, given, tolerance, np.random.default_rng(seed))
         suite.check_shapes()
         suite.check_input_untouched()
@@ -86,12 +87,13 @@ def _watchers(descriptor: Descriptor) -> Iterator[_Watcher]:
 class _Watcher:
     """A watching descriptor, what it watches its last feature: it is held to the same laws."""
 
-    name = "watcher"
+    name: ClassVar[str] = "watcher"
 
     def __init__(self, descriptor: Any) -> None:
         self.descriptor = descriptor
-        self.stride, self.halo = descriptor.stride, descriptor.halo
-        self.features = (*descriptor.features, Feature("watched"))
+        self.stride: int = descriptor.stride
+        self.halo: int = descriptor.halo
+        self.features: tuple[Feature, ...] = (*descriptor.features, Feature("watched"))
 
     def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
         features, watched = self.descriptor.watch(padded, valid)

@@ -49,7 +49,6 @@ FINE_PERIODS = 0.5
 #: Ring of a polycrystal: orientations over half a turn at which the lock-in is done.
 RING_ORIENTATIONS = 18
 
-
 GVectors = tuple[tuple[float, float], ...]
 
 
@@ -205,15 +204,18 @@ class Lattice:
 
     @property
     def watches(self) -> bool:
+        """Whether `watch` has places to look at."""
         return bool(self.g_vectors and self.watched_g_vectors)
 
     def watch(self, padded: Frame, valid: Mask | None = None) -> tuple[FeatureMap, Image]:
-        """The features, and beside them the energy at the watched g vectors, over the local contrast squared.
+        """The features, and beside them how strong the watched g vectors are where the movie's own lattice is.
+
+        It is their energy (step 3, summed before the square root) times that of all ``g_vectors``, over the fourth
+        power of the local contrast (step 4): texture without a lattice has some of the first and little of the second.
 
         Returns
         -------
-        Features, as from a call. Energy, shape (y_grid, x_grid): 0 where nothing is but the movie's own reflections, 1
-        about where others are as strong as they.
+        Features, as from a call. What is watched, shape (y_grid, x_grid), 0 where the lattice is as the fit saw it.
         """
         view = self._view(padded, valid)
         channels, watched = self._channels(view, self.watched_g_vectors)
@@ -228,16 +230,16 @@ class Lattice:
     def suggest(cls, given: Mapping[str, Any], fold: Fold) -> Lattice:
         """Build the descriptor from the fields given; learn what is left out from the movie's sample.
 
-        Learns in this order: g vectors, what lies half way between them, and the period from the mean spectrum, stride from the period, counts,
-        noise power, global amplitude, intensity weight. Each is one pass over the sample (a dozen frames
-        spread over the movie are enough).
+        Learns in this order: g vectors and period from the mean spectrum, what lies half way between them, stride from
+        the period, counts, noise power, global amplitude, intensity weight. Each is one pass over the sample (a dozen
+        frames spread over the movie are enough).
         """
         learned: dict[str, Any] = dict(given)
         if "g_vectors" not in learned or "period_px" not in learned:
             peaks = learn_peaks(fold)
             learned.setdefault("g_vectors", _g_vectors(peaks))
             learned.setdefault("period_px", peaks.period_px or PLAIN_PERIOD_PX)
-            learned.setdefault("watched_g_vectors", half_way(peaks.g_yx))
+            learned.setdefault("watched_g_vectors", half_way(given.get("g_vectors", peaks.g_yx)))
         learned.setdefault("watched_g_vectors", half_way(learned["g_vectors"]))
         learned.setdefault("stride", suggest_stride(learned["period_px"]))
         draft = cls(**learned)
@@ -289,7 +291,7 @@ class Lattice:
         return divide_covered(total, cover)
 
     def _channels(self, view: WorkingView, watched: GVectors = ()) -> tuple[list[Image], Image]:
-        """Every feature on the working grid, the intensity as it is; what is watched, over the local contrast."""
+        """Every feature on the working grid, the intensity as it is; and what is watched."""
         mean = self._local_mean(view)
         if not self.g_vectors:
             return [self._log_counts(mean)], np.zeros_like(mean)
@@ -297,9 +299,11 @@ class Lattice:
         amplitudes = self._amplitudes_of(energies[: len(self.g_vectors)], view)
         contrast = self._contrast(amplitudes, view)
         scaled = [divide_covered(amplitude, contrast) for amplitude in amplitudes]
-        beside = sum(energies[len(self.g_vectors) :], np.zeros_like(mean))
-        (strange,) = self._amplitudes_of([beside], view)
-        return [*scaled, self._log_counts(self._mean_of_alike(scaled, view))], divide_covered(strange, contrast) ** 2
+        channels = [*scaled, self._log_counts(self._mean_of_alike(scaled, view))]
+        if not watched:
+            return channels, np.zeros_like(mean)
+        (strange,) = self._amplitudes_of([sum(energies[len(self.g_vectors) :], np.zeros_like(mean))], view)
+        return channels, divide_covered(strange, contrast) ** 2 * sum_of_squares(scaled)
 
     def _weighted(self, channels: list[Image]) -> list[Image]:
         *amplitudes, intensity = channels

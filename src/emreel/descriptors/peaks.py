@@ -45,6 +45,8 @@ RING_OVER_PEAKS = 1.5
 RING_HALF_WIDTH = 2.5
 #: Power of a Hann window's peak over its height: 1.5 bins along each axis.
 HANN_PEAK_BINS = 1.5**2
+#: Highest frequency that pixels hold in every direction, cycles/px.
+NYQUIST = 0.5
 #: Places half way between reflections that are kept, and how near two of them are one, in shortest reflections.
 MOST_HALF_WAY, SAME_PLACE = 6, 0.25
 
@@ -158,10 +160,12 @@ def half_way(g_yx: npt.ArrayLike) -> tuple[tuple[float, float], ...]:
     places = _into_half_plane((g[:, None] + ends[None, :]).reshape(-1, 2) / 2)
     shortest = float(np.hypot(*g.T).min())
     length = np.hypot(*places.T)
+    order = np.lexsort((places[:, 1], places[:, 0], np.round(length / shortest, 2)))
+    order = order[(length[order] > (0.5 - SAME_PLACE / 2) * shortest) & (length[order] <= NYQUIST)]
     taken, found = [*g, *-g], []
-    for place in places[np.lexsort((places[:, 1], places[:, 0], np.round(length / shortest, 2)))]:
-        far = min(float(np.hypot(*(place - other))) for other in taken)
-        if far > SAME_PLACE * shortest and np.hypot(*place) > (0.5 - SAME_PLACE / 2) * shortest and np.hypot(*place) <= 0.5:
+    for place in places[order]:
+        apart = min(float(np.hypot(*(place - other))) for other in taken)
+        if apart > SAME_PLACE * shortest:
             taken += [place, -place]
             found.append((float(place[0]), float(place[1])))
     return tuple(found[:MOST_HALF_WAY])

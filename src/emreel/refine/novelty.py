@@ -18,7 +18,7 @@ PLATEAU_PERIODS = 4.0
 FACTOR, SHARE = 1.5, 0.999
 #: What lies nearer than this share of a single point's threshold, or shows less than this of what is watched, is never
 #: new: other doses and defocus do as much.
-LEAST_THRESHOLD, LEAST_WATCHED = 0.1, 0.03
+LEAST_THRESHOLD, LEAST_WATCHED = 0.1, 0.02
 #: A watched region ends where this share of its strength is left: it shines a little way into what lies beside it.
 EDGE_SHARE = 0.4
 #: Bins of the plateaus' histogram: sixteenths of an octave from 2^-20 to 2^12.
