@@ -8,6 +8,8 @@ One line a kind, the mean over its movies, K given:
 accuracy, alone     of the whole recipe, and of each frame by itself
 flicker, raw        labels of one frame alone: those before and after agree, and the truth changes in none of the three;
                     per thousand pixels; raw: with neither the neighbours in space nor those in time in mind
+at rest, raw        the same where the specimen rests: the truth changes in none of the three in all of the square that a
+                    point's features average (`Lattice.resolution_px`)
 unknown             share of pixels that fit no class, per thousand
 swapped             frames whose labels mean something else than the movie's
 
@@ -30,6 +32,7 @@ from scipy import ndimage
 from scipy.optimize import linear_sum_assignment
 
 from benchmarks.ablation import KINDS, Frames, Generated
+from emreel.descriptors.lattice import Lattice
 from emreel.fit import fit_model
 from emreel.label import label_stream
 from emreel.model import UNKNOWN, Model
@@ -54,8 +57,8 @@ class Through:
 
     accuracy: float
     alone: float
-    flicker: float
-    flicker_raw: float
+    flicker: tuple[float, float]
+    flicker_at_rest: tuple[float, float]
     unknown: float
     swapped: int
     #: Points and right ones by bin, shape (bin,) each.
@@ -74,13 +77,15 @@ def look_through(movie: Generated) -> Through:
     classes = meaning[label]
     sure = soft.max(axis=1) / 255
     is_right = meaning[soft.argmax(axis=1) + 1] == movie.labels[:, :: model.stride, :: model.stride]
+    assert isinstance(model.descriptor, Lattice)
+    seen_px = model.descriptor.resolution_px
     place = np.digitize(sure, BINS[1:-1])
     counts = [np.bincount(place[chosen], minlength=len(BINS) - 1) for chosen in (sure >= 0.5, (sure >= 0.5) & is_right)]
     return Through(
         accuracy=float((classes == movie.labels).mean()),
         alone=float((_meaning(alone, movie.labels)[alone] == movie.labels).mean()),
-        flicker=_flicker(label, movie.labels),
-        flicker_raw=_flicker(raw, movie.labels),
+        flicker=(_flicker(label, movie.labels), _flicker(raw, movie.labels)),
+        flicker_at_rest=(_flicker(label, movie.labels, seen_px), _flicker(raw, movie.labels, seen_px)),
         unknown=float((label == UNKNOWN).mean()),
         swapped=sum(_is_swapped(one, truth, meaning) for one, truth in zip(label, movie.labels, strict=True)),
         said=counts[0],
@@ -112,8 +117,10 @@ def _meaning(label: npt.NDArray[np.uint8], truth: npt.NDArray[Any]) -> npt.NDArr
     return meaning
 
 
-def _flicker(label: npt.NDArray[np.uint8], truth: npt.NDArray[Any]) -> float:
+def _flicker(label: npt.NDArray[np.uint8], truth: npt.NDArray[Any], seen_px: float = 1.0) -> float:
+    """Of pixels around which the truth rests in a square of ``seen_px``, the share of single frames' labels."""
     rests = (truth[1:-1] == truth[:-2]) & (truth[1:-1] == truth[2:])
+    rests = ndimage.minimum_filter(rests, (1, *2 * (int(seen_px) // 2 * 2 + 1,)))
     return float(((label[1:-1] != label[:-2]) & (label[:-2] == label[2:]))[rests].mean())
 
 
@@ -126,11 +133,13 @@ def _is_swapped(label: npt.NDArray[np.uint8], truth: npt.NDArray[Any], meaning: 
 def print_kind(name: str, found: Sequence[Through]) -> bool:
     """One line; whether nothing is swapped, and next to nothing unknown."""
     mean = {key: float(np.mean([getattr(one, key) for one in found])) for key in ("accuracy", "alone", "unknown")}
-    flicker, raw = (1000 * float(np.mean([getattr(one, key) for one in found])) for key in ("flicker", "flicker_raw"))
+    flicker, at_rest = (
+        1000 * np.mean([getattr(one, key) for one in found], axis=0) for key in ("flicker", "flicker_at_rest")
+    )
     swapped = sum(one.swapped for one in found)
     print(
-        f"{name:24} {mean['accuracy']:.4f} {mean['alone']:.4f}   {flicker:6.2f} {raw:6.2f}   "
-        f"{1000 * mean['unknown']:6.2f}   {swapped:3d}      {_shares(found)}",
+        f"{name:24} {mean['accuracy']:.4f} {mean['alone']:.4f} {flicker[0]:7.2f} {flicker[1]:6.2f}"
+        f"{at_rest[0]:7.3f} {at_rest[1]:6.2f} {1000 * mean['unknown']:9.2f} {swapped:8d}   {_shares(found)}",
         flush=True,
     )
     return swapped == 0 and mean["unknown"] < 0.001
@@ -214,8 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--movies", type=int, default=4, help="movies a kind")
     options = parser.parse_args(arguments)
     chosen = [name for name in KINDS if not options.kinds or any(part in name for part in options.kinds)]
-    print("per thousand:                              flicker          unknown  swapped  right where sure to be")
-    print("kind                     accuracy  alone    labels    raw                      .5    .6    .7    .8    .9")
+    print(f"{'per thousand:':40}   flicker       at rest     unknown  swapped  right where sure to be")
+    print(f"{'kind':24} accuracy  alone labels    raw labels    raw{'':19} .5    .6    .7    .8    .9")
     good, everything = True, []
     for name in chosen:
         seeds = range(FIRST_SEED, FIRST_SEED + options.movies)
@@ -223,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         good &= print_kind(name, found)
         everything += found
     if len(chosen) > 1:
-        print(f"{'all of them':76} {_shares(everything)}", flush=True)
+        print(f"{'all of them':88} {_shares(everything)}", flush=True)
     if not options.kinds or "hidden" in options.kinds:
         print("\na phase that the fit never saw: share of it that is unknown, and of all else")
         for name, share, false in hidden_phases():

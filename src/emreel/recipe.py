@@ -118,7 +118,7 @@ class TimeStep:
 
     follow: Literal["none", "step", "slow"] = "none"
     steady: bool | None = None
-    lag: int = 3
+    lag: int = 4
     stay: float = 0.9
     weight: float | None = None
 

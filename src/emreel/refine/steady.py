@@ -52,7 +52,7 @@ class Steady:
     [0, 0, 0, 0, 0]
     """
 
-    lag: int = 3
+    lag: int = 4
     stay: float = 0.9
     weight: float = 0.3
 
