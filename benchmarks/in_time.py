@@ -8,8 +8,8 @@ One line a kind, the mean over its movies, K given:
 accuracy, alone     of the whole recipe, and of each frame by itself
 flicker, raw        labels of one frame alone: those before and after agree, and the truth changes in none of the three;
                     per thousand pixels; raw: with neither the neighbours in space nor those in time in mind
-at rest, raw        the same where the specimen rests: the truth changes in none of the three in all of the square that a
-                    point's features average (`Lattice.resolution_px`)
+at rest, raw        the same where the specimen rests: the truth changes in none of the three in all of the square that
+                    a point's features average (`Lattice.resolution_px`)
 unknown             share of pixels that fit no class, per thousand
 swapped             frames whose labels mean something else than the movie's
 
