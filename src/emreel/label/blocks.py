@@ -18,7 +18,7 @@ from emreel.descriptors.geometry import Tile
 from emreel.label.rows import frame_row
 from emreel.label.surveying import Surveyed
 from emreel.label.windows import slide_windows
-from emreel.model import FrameEvidence, FrameLabels, Model
+from emreel.model import FrameEvidence, Model
 from emreel.prepare import FrameReport
 from emreel.prepare.measure import measure_frames
 from emreel.progress import Note, Progress, StageStarted, StepsDone
@@ -172,8 +172,9 @@ class LabelBlock:
     def __call__(self, pixels: npt.NDArray[Any], job: Job) -> Record:
         shape_yx = self.layout.shape_tyx[1:]
         have, tile = job.region(self.model.reach, shape_yx).tile, job.block.tile
-        labelled: list[FrameLabels] = []
-        rows, previews = [], []
+        label = np.empty((job.block.frames[1] - job.block.frames[0], *tile.shape), np.uint8)
+        rows: list[dict[str, Any]] = []
+        previews, memberships = [], []
         frames = enumerate(self._look(pixels, job, have, tile, shape_yx), start=job.frames[0])
         for window, at in slide_windows(frames, self.model.lag):
             number, now = window[at]
@@ -182,16 +183,17 @@ class LabelBlock:
             evidence = [one.evidence for _, one in window]
             drift = job.drift(window[-1][0], len(window))
             labels = now.model.label_window(evidence, at, tile, shape_yx, drift)
-            labelled.append(labels)
+            label[len(rows)] = labels.label
             previews.append(now.preview)
+            memberships.append(labels.membership)
             rows.append(frame_row(number, now.report, now.model, labels.label))
         checksums = write_block(
             self.path,
             self.layout,
             job.block,
-            label=np.stack([labels.label for labels in labelled]),
+            label=label,
             preview=np.stack(previews),
-            membership=np.stack([labels.membership for labels in labelled]) if self.layout.with_membership else None,
+            membership=np.stack(memberships) if self.layout.with_membership else None,
         )
         return Record(block=job.block, checksums=checksums, rows=tuple(rows))
 
