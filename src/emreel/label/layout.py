@@ -17,7 +17,7 @@ from emreel.result import create_store, fit_tile, plan_layout
 #: Pixels that one task labels, in so many frames at most. Each block describes `Model.lag` frames on either side of
 #: its own as well, so short blocks do most of their work twice; long ones take memory.
 BLOCK_PIXELS = 2**26
-MOST_FRAMES_PER_BLOCK = 12
+MOST_FRAMES_PER_BLOCK = 16
 #: Memory that labelling takes, bytes a pixel of the frame, beside the block as recorded: the descriptor's maps.
 BYTES_PER_PIXEL = 120
 #: Tiles of frames that do not fit a worker, px.
