@@ -152,7 +152,7 @@ class Stops:
         return self.frames[index]
 
 
-@pytest.mark.parametrize(("name", "n_before"), [("quick_model", 9), ("instant_model", 6)])
+@pytest.mark.parametrize(("name", "n_before"), [("quick_model", 11), ("instant_model", 6)])
 def test_stopped_and_started_again_without_loss_or_repetition(
     name: str, n_before: int, frames: np.ndarray, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
