@@ -184,14 +184,14 @@ def _film_that_orders(seed: int, dose: float) -> tuple[Frames, Frames, Frames]:
     """Frames of a front; the same with a disc of its film whose cell is doubled both ways; labels of the latter."""
     bright, labels = _movie("front", (384, 256), seed, BRIGHT)
     scene = make_scene("front", shape_yx=(384, 256), seed=seed)
-    y, x = np.mgrid[:384, :256] * (np.pi * scene.pixel_size_nm / scene.lattice_nm)
     assert scene.angle_deg == 0
-    waves = np.cos(y + x) + np.cos(y - x)
-    ordered, labels = bright.astype(np.float64), labels.copy()
+    y, x = np.mgrid[:384, :256]
+    half_turns = np.pi * scene.pixel_size_nm / scene.lattice_nm
+    waves = np.cos(half_turns * (y + x)) + np.cos(half_turns * (y - x))
+    ordered = bright.astype(np.float64)
     for frame, label in zip(ordered, labels, strict=True):
         film = label == FILM
-        rows, columns = (at - at[film].mean() for at in np.mgrid[:384, :256])
-        disc = film & (np.hypot(rows, columns) < 48)
+        disc = film & (np.hypot(y - y[film].mean(), x - x[film].mean()) < 48)
         # the two waves have a quarter of the energy of the film's own
         frame += 0.5 * frame[film].std() * waves * ndimage.gaussian_filter(disc.astype(np.float64), 3)
         label[disc] = ORDERED

@@ -165,7 +165,6 @@ from emreel.label import blocks as label_blocks
 from emreel.label import label_movie
 from emreel.model import Model
 from emreel.movie import make_movie
-from emreel.progress import StepsDone
 
 label_layout.BLOCK_PIXELS = 128 * 144
 class Slow(label_blocks.LabelBlock):

@@ -51,9 +51,11 @@ class Killer:
                     return
                 pids = worker_pids()
                 if pids:
-                    with suppress(ProcessLookupError):
+                    try:
                         os.kill(self._rng.choice(pids), signal.SIGKILL)
-                        self.kills += 1
+                    except ProcessLookupError:
+                        continue
+                    self.kills += 1
                 if done.wait(1.0):
                     return
 

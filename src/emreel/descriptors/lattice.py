@@ -49,6 +49,7 @@ FINE_PERIODS = 0.5
 #: Ring of a polycrystal: orientations over half a turn at which the lock-in is done.
 RING_ORIENTATIONS = 18
 
+#: (gy, gx) of reflections, cycles/px.
 GVectors = tuple[tuple[float, float], ...]
 
 
@@ -198,7 +199,7 @@ class Lattice:
         return max(n for n in range(1, self.stride + 1) if self.stride % n == 0 and n <= widest)
 
     def __call__(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
-        view = self._view(padded, valid)
+        view = self._view(padded, valid, self.halo)
         channels, _ = self._channels(view)
         return self._picked(self._weighted(channels), view, padded)
 
@@ -217,13 +218,13 @@ class Lattice:
         -------
         Features, as from a call. What is watched, shape (y_grid, x_grid), 0 where the lattice is as the fit saw it.
         """
-        view = self._view(padded, valid)
+        view = self._view(padded, valid, self.halo)
         channels, watched = self._channels(view, self.watched_g_vectors)
         return self._picked(self._weighted(channels), view, padded), self._picked([watched], view, padded)[..., 0]
 
     def amplitudes(self, padded: Frame, valid: Mask | None = None) -> FeatureMap:
         """Amplitude of every g before the local contrast is divided out, in units of z = (f - m)/sqrt(m)."""
-        view = self._view(padded, valid)
+        view = self._view(padded, valid, self.halo)
         return self._picked(self._amplitudes(self._standardised(view, self._local_mean(view)), view), view, padded)
 
     @classmethod
@@ -275,8 +276,8 @@ class Lattice:
     def _least_counts(self) -> float:
         return max(LEAST_COUNTS * (self.mean_counts - self.zero_counts), float(np.finfo(np.float32).tiny))
 
-    def _view(self, padded: Frame, valid: Mask | None) -> WorkingView:
-        return WorkingView.of(padded, valid, halo=self.halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
+    def _view(self, padded: Frame, valid: Mask | None, halo: int) -> WorkingView:
+        return WorkingView.of(padded, valid, halo=halo, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
 
     def _picked(self, channels: list[Image], view: WorkingView, padded: Frame) -> FeatureMap:
         """The channels at the descriptor's own grid points."""
@@ -379,23 +380,20 @@ class Lattice:
 
     # What `suggest` sums over the sample.
 
-    def _padded_view(self, frame: Frame, valid: Mask) -> WorkingView:
-        return WorkingView.of(frame, valid, halo=0, grid_px=self.grid_px, zero=np.float32(self.mean_counts))
-
     def standardised_spectrum(self, frame: Frame, valid: Mask) -> SpectrumSums:
-        view = self._padded_view(frame, valid)
+        view = self._view(frame, valid, halo=0)
         return SpectrumSums.of(self._standardised(view, self._local_mean(view)), valid)
 
     def _amplitude_sums(self, frame: Frame, valid: Mask) -> Sums:
         """Sums of |A|^4 and |A|^2: their ratio is what a crystal has, whatever part of the frame it fills."""
-        view = self._padded_view(frame, valid)
+        view = self._view(frame, valid, halo=0)
         found = self._amplitudes(self._standardised(view, self._local_mean(view)), view)
         square = np.sum([a.astype(np.float64) ** 2 for a in found], axis=0)[view.inside]
         return Sums(np.array([np.sum(square**2), np.sum(square)]))
 
     def _plain_sums(self, frame: Frame, valid: Mask) -> Sums:
         """One frame's median of log(counts), and its noise: the median difference between independent neighbours."""
-        view = self._padded_view(frame, valid)
+        view = self._view(frame, valid, halo=0)
         values = np.where(view.inside, self._channels(view)[0][-1], np.nan).astype(np.float64)
         apart = int(np.ceil(4 * self._sigma_px("mean") / self.grid_px))
         steps = np.concatenate(
@@ -407,7 +405,7 @@ class Lattice:
 
     def _feature_sums(self, frame: Frame, valid: Mask) -> Sums:
         """Number of grid points, sums and sums of squares of every feature."""
-        view = self._padded_view(frame, valid)
+        view = self._view(frame, valid, halo=0)
         values = np.stack(self._channels(view)[0], axis=-1)[view.inside].astype(np.float64)
         return Sums(np.stack([np.full(values.shape[1], len(values)), values.sum(0), (values**2).sum(0)]))
 

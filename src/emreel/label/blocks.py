@@ -172,7 +172,8 @@ class LabelBlock:
     def __call__(self, pixels: npt.NDArray[Any], job: Job) -> Record:
         shape_yx = self.layout.shape_tyx[1:]
         have, tile = job.region(self.model.reach, shape_yx).tile, job.block.tile
-        label = np.empty((job.block.frames[1] - job.block.frames[0], *tile.shape), np.uint8)
+        first, end = job.block.frames
+        label = np.empty((end - first, *tile.shape), np.uint8)
         rows: list[dict[str, Any]] = []
         previews, memberships = [], []
         frames = enumerate(self._look(pixels, job, have, tile, shape_yx), start=job.frames[0])
@@ -183,7 +184,7 @@ class LabelBlock:
             evidence = [one.evidence for _, one in window]
             drift = job.drift(window[-1][0], len(window))
             labels = now.model.label_window(evidence, at, tile, shape_yx, drift)
-            label[len(rows)] = labels.label
+            label[number - first] = labels.label
             previews.append(now.preview)
             memberships.append(labels.membership)
             rows.append(frame_row(number, now.report, now.model, labels.label))

@@ -353,16 +353,11 @@ class Model:
         watches: bool,
     ) -> Judgement:
         """What the tile's points say, neighbours not in mind."""
-        watched = None
         if features is None:
-            padded, mask = window_of(prepared, valid, have, tile.grown(self.descriptor.halo))
-            if watches and isinstance(self.descriptor, Watching):
-                features, watched = self.descriptor.watch(padded, mask)
-                projected = self._projected(features)
-            else:
-                projected = self._project(padded, mask)
+            window = window_of(prepared, valid, have, tile.grown(self.descriptor.halo))
+            projected, watched = self._project_and_watch(*window) if watches else (self._project(*window), None)
         else:
-            projected = self._projected(features)
+            projected, watched = self._projected(features), None
         distances = self._distances(projected, tile, shape_yx)
         nearest = distances.argmin(axis=2)
         far = (distances.min(axis=2) / self.unknown_sq_distance[nearest]).astype(np.float32)
@@ -429,6 +424,11 @@ class Model:
         if self.components is not None and isinstance(self.descriptor, Projecting):
             return self.descriptor.project(padded, self.mean, self.components, mask)
         return self._projected(self.descriptor(padded, mask))
+
+    def _project_and_watch(self, padded: Frame, mask: Mask) -> tuple[FeatureMap, npt.NDArray[np.float32]]:
+        assert isinstance(self.descriptor, Watching)
+        features, watched = self.descriptor.watch(padded, mask)
+        return self._projected(features), watched
 
     def _projected(self, features: FeatureMap) -> FeatureMap:
         rows = project_rows(features.reshape(-1, features.shape[-1]), self.mean, self.components)

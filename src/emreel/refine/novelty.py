@@ -57,7 +57,7 @@ class Novelty:
     watched_threshold: float | None = None
 
     def __post_init__(self) -> None:
-        thresholds = (self.threshold, *(() if self.watched_threshold is None else (self.watched_threshold,)))
+        thresholds = [value for value in (self.threshold, self.watched_threshold) if value is not None]
         if self.size_points < 1 or self.size_points % 2 == 0 or not all(value > 0 for value in thresholds):
             raise RefineError(
                 f"got a square of {self.size_points} points, thresholds {thresholds}; wanted an odd side, and more "
